@@ -1,0 +1,1 @@
+//! horizon-client.

@@ -1,0 +1,1 @@
+//! The binary spelling, `horizon.v1`.

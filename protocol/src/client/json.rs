@@ -1,0 +1,1 @@
+//! The text spelling, `horizon.v1.json`.

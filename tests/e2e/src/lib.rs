@@ -1,0 +1,1 @@
+//! horizon-e2e.
