@@ -1,1 +1,3 @@
 //! horizon-region-server.
+
+pub mod plugin;
