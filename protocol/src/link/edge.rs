@@ -148,6 +148,13 @@ pub enum EdgeToRegion {
         /// Highest number without a gap.
         events: u32,
     },
+    /// A frame never came: what the client holds is unknown, tell it everything anew.
+    Refresh {
+        /// Whose.
+        player: PlayerId,
+        /// Of which session.
+        session_epoch: Epoch,
+    },
     /// More frames may be sent for these players.
     Credit(Vec<(PlayerId, u8)>),
     /// The edge expects this entity to need that neighbour: offer it there.
@@ -308,6 +315,9 @@ pub struct FrameOut {
     pub applied: u32,
     /// Highest input durable.
     pub durable: u32,
+    /// Counts this session's frames, across regions: frames are passed on in this order, and a
+    /// missing one is answered with [`EdgeToRegion::Refresh`].
+    pub sequence: u32,
     /// The GORC body in the session's spelling.
     pub body: Vec<u8>,
 }
