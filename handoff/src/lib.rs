@@ -12,6 +12,7 @@ mod capsule;
 mod record;
 
 pub use capsule::{Capsule, DecodeError};
+pub use horizon_protocol::link::EntityKey;
 pub use record::{
     CasOutcome, CasRequest, Expect, Holder, Lease, LeaseGuard, MAX_CAPSULE_BYTES, Record, SessionCas,
     SessionOutcome, SessionRecord,
