@@ -9,6 +9,7 @@ mod map;
 mod pose;
 mod schema;
 mod space;
+mod text;
 mod tick;
 
 pub use epoch::Epoch;
