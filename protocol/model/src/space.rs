@@ -40,8 +40,12 @@ impl Position {
         Some(Self { cell: Cell { x, y, z }, local: [lx, ly, lz] })
     }
 
-    /// The place at `local` metres in `cell`; offsets outside the cell carry over.
+    /// The place at `local` metres in `cell`. Offsets inside the cell are kept bit for bit, however far
+    /// from the origin; offsets outside it carry over.
     pub fn in_cell(cell: Cell, local: [f32; 3]) -> Option<Self> {
+        if local.iter().all(|axis| (0.0..CELL_METRES as f32).contains(axis)) {
+            return Some(Self { cell, local });
+        }
         let origin = cell.origin();
         Self::from_metres([
             origin[0] + f64::from(local[0]),

@@ -3,7 +3,11 @@
 //! The types are the meaning; [`binary`] and [`json`] are two spellings of it.
 
 pub mod binary;
+mod bytes;
+mod error;
 pub mod json;
+
+pub use error::{DecodeError, Problem};
 
 use horizon_model::{EntityId, Epoch, ObjectSchema, PlayerId, Pose, SessionId, Tick};
 
@@ -28,6 +32,14 @@ pub const MAX_NAME_BYTES: usize = 32;
 pub const MAX_TOKEN_BYTES: usize = 1024;
 /// Longest namespace or event name, in bytes.
 pub const MAX_EVENT_NAME_BYTES: usize = 48;
+/// Most names in the welcome's table; also bounds the numbers that stand for them.
+pub const MAX_EVENT_NAMES: usize = 4096;
+/// Most object types in a welcome.
+pub const MAX_SCHEMAS: usize = 1024;
+/// Most fields of an object type.
+pub const MAX_FIELDS: usize = 32;
+/// Longest sentence in a refusal or a closing, in bytes.
+pub const MAX_SENTENCE_BYTES: usize = 512;
 
 /// How the messages of a session are spelled.
 #[derive(rkyv::Archive, rkyv::Serialize, rkyv::Deserialize, Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -251,6 +263,35 @@ pub enum RefusedReason {
     Busy = 5,
 }
 
+impl RefusedReason {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; 5] = [Self::Version, Self::Token, Self::Field, Self::Ticket, Self::Busy];
+
+    /// The reason with this number.
+    pub fn from_code(code: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| *reason as u8 == code)
+    }
+
+    /// How the text spelling writes it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Version => "version",
+            Self::Token => "token",
+            Self::Field => "field",
+            Self::Ticket => "ticket",
+            Self::Busy => "busy",
+        }
+    }
+
+    /// The WebSocket close code that follows.
+    pub const fn close_code(self) -> u16 {
+        match self {
+            Self::Busy => 1013,
+            Self::Version | Self::Token | Self::Field | Self::Ticket => 1008,
+        }
+    }
+}
+
 /// Why the server closes a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Closing {
@@ -276,4 +317,43 @@ pub enum ClosingReason {
     Silent = 5,
     /// A message broke the protocol.
     Protocol = 6,
+}
+
+impl ClosingReason {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; 6] =
+        [Self::Draining, Self::Shutdown, Self::Replaced, Self::Slow, Self::Silent, Self::Protocol];
+
+    /// The reason with this number.
+    pub fn from_code(code: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| *reason as u8 == code)
+    }
+
+    /// How the text spelling writes it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Draining => "draining",
+            Self::Shutdown => "shutdown",
+            Self::Replaced => "replaced",
+            Self::Slow => "slow",
+            Self::Silent => "silent",
+            Self::Protocol => "protocol",
+        }
+    }
+
+    /// The WebSocket close code that goes with it.
+    pub const fn close_code(self) -> u16 {
+        match self {
+            Self::Draining | Self::Shutdown => 1001,
+            Self::Replaced => 4001,
+            Self::Slow => 1013,
+            Self::Silent => 4002,
+            Self::Protocol => 1008,
+        }
+    }
+
+    /// Whether the session may go on over another connection.
+    pub const fn resumable(self) -> bool {
+        matches!(self, Self::Draining | Self::Shutdown | Self::Slow | Self::Silent)
+    }
 }
