@@ -4,4 +4,11 @@
 //! A process reads [`config::Horizon`], starts [`logging`], opens an [`admin::Admin`], does its work
 //! until [`signals::shutdown`], and leaves through [`exit::fail`] where it cannot start.
 
+pub mod admin;
+pub mod clock;
 pub mod config;
+pub mod exit;
+pub mod listen;
+pub mod logging;
+pub mod metrics;
+pub mod signals;
