@@ -280,6 +280,11 @@ pub struct AttachRecord {
     pub durable: u32,
     /// Steps per second.
     pub rate_hz: u32,
+    /// Number of the last state frame of this session, and whether frames go on from the region
+    /// before: then the next one expected stays what it was. Otherwise they begin after `sequence`.
+    pub sequence: u32,
+    /// See `sequence`.
+    pub continues: bool,
     /// Names and schemas, where the edge asked with `fresh`.
     pub tables: Option<Tables>,
 }

@@ -11,8 +11,8 @@ use horizon_model::{EdgeId, WorkerId, WorldId};
 use rkyv::{Archive, Deserialize, Serialize};
 
 pub use edge::{
-    AttachRecord, Band, BandEntry, EdgeToRegion, EntityKey, FrameOut, HandoffReport, MapEntry, OpenSession, Placement,
-    RegionToEdge, Registration, StateBatch, Summary, Tables, TrackedEntity,
+    AttachRecord, Band, BandEntry, EdgeToRegion, EntityKey, FrameOut, HandoffReport, MapEntry, OpenSession,
+    Placement, RegionToEdge, Registration, StateBatch, Summary, Tables, TrackedEntity,
 };
 pub use region::{
     FinalState, GhostBatch, Hull, Offer, Part, Post, PostTarget, PresyncState, RefuseReason, RegionToRegion,

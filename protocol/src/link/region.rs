@@ -135,8 +135,11 @@ pub struct GhostBatch {
 pub enum PostTarget {
     /// One player or object, wherever it is.
     Entity(EntityKey),
-    /// Every player of the receiving region.
-    Everyone,
+    /// Every player of the receiving region who has not heard it yet.
+    Everyone {
+        /// 1, 2, 3 … from this sender under this lease, the same for all receivers.
+        broadcast: u64,
+    },
 }
 
 /// A plugin message on its way to another region. Delivered once: the receiver remembers the
