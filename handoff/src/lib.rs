@@ -8,9 +8,17 @@
 //! Nothing here knows a clock, a socket or chance: grid time, messages and nonces are arguments,
 //! decisions are the results. Protocol: `docs/handoff.md`.
 
+mod baselines;
 mod capsule;
+pub mod lanes;
+pub mod lease;
+pub mod mutant;
 mod record;
+pub mod route;
+pub mod source;
+pub mod target;
 
+pub use baselines::Baselines;
 pub use capsule::{Capsule, DecodeError};
 pub use horizon_protocol::link::EntityKey;
 pub use record::{

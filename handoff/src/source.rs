@@ -1,0 +1,362 @@
+//! Source side of a handoff: the owner of one entity, which may give it to a neighbour.
+//!
+//! ```text
+//!          Prepare, or outside        Accepted            2 m, 500 ms, copy fresh
+//!   Alone ─────────────────▶ Offered ──────────▶ Streaming ──────────────▶ Frozen ─┐
+//!     ▲ ▲   Refused: 500 ms    │                     │                        │    │ Durable: Final
+//!     │ └───────────────────────┴── unwanted: Withdraw┘                       │◀───┘ silence: CasKeep
+//!     │                     newer record, won by our own CasKeep              │
+//!     └───────────────────────────────────────────────────────────────────────┤
+//!                                              any other newer record         ▼
+//!                                                                          Released
+//! ```
+//!
+//! Invariant: after the freeze only a record decides. The entity acts here again if and only if our
+//! own compare-and-set won a newer epoch; silence, promises and hints never give it back. Nothing
+//! that a crash could undo leaves: neither the final state nor a compare-and-set goes out before the
+//! journal is durable up to the frozen tick.
+
+mod attempt;
+mod message;
+
+use std::time::Duration;
+
+use horizon_model::{Epoch, HandoffId, RegionId, Tick, WorkerId};
+use horizon_protocol::link::EntityKey;
+
+use crate::LeaseGuard;
+use crate::mutant::{Mutant, Switch};
+
+use attempt::{Attempt, Phase, be_in, prepare};
+pub use message::{Decision, Input, Output, StepEnd};
+
+/// Metres beyond the own cells at which an entity is handed over: wide enough that jitter on the
+/// border moves nobody.
+pub const CROSSING_METRES: f64 = 2.0;
+/// Time an entity stays where it arrived before it may be handed over again.
+pub const MIN_DWELL: Duration = Duration::from_millis(500);
+/// Shortest time a frozen entity waits for its target before it is taken back.
+pub const MIN_FREEZE_TIMEOUT: Duration = Duration::from_millis(100);
+/// Steps a frozen entity waits for its target, where that is longer.
+pub const FREEZE_TIMEOUT_STEPS: u64 = 2;
+/// Time between two offers after a refusal or without an answer.
+pub const OFFER_RETRY: Duration = Duration::from_millis(500);
+/// An accepted offer that nothing asked for in this time is withdrawn.
+pub const WANTED_FOR: Duration = Duration::from_secs(2);
+/// A forecast for another target replaces the one at hand when that was not renewed for so long.
+pub const SWITCH_AFTER: Duration = Duration::from_millis(500);
+/// Time outside after which a copy that lags more than a step is good enough: a link slower than a
+/// step must delay a handoff, not forbid it.
+pub const LAG_PATIENCE: Duration = Duration::from_millis(250);
+
+/// How long an entity may be frozen at steps of `step_ticks` before it is taken back.
+pub fn freeze_timeout(step_ticks: u64) -> Duration {
+    Tick(FREEZE_TIMEOUT_STEPS * step_ticks).since_origin().max(MIN_FREEZE_TIMEOUT)
+}
+
+/// The owner of one entity, which may give it away.
+#[derive(Debug, Clone)]
+pub struct Source {
+    key: EntityKey,
+    me: LeaseGuard,
+    epoch: Epoch,
+    since: Duration,
+    state: State,
+    switch: Switch,
+}
+
+#[derive(Debug, Clone)]
+enum State {
+    Owner { attempt: Option<Attempt>, outside_since: Option<Duration>, late: bool },
+    Frozen(Frozen),
+    Released,
+}
+
+#[derive(Debug, Clone)]
+struct Frozen {
+    to: RegionId,
+    worker: WorkerId,
+    lease: Epoch,
+    handoff: HandoffId,
+    base: Option<Tick>,
+    tick: Tick,
+    late: bool,
+    durable: bool,
+    patience: Duration,
+    deadline: Duration,
+    reclaim: Option<HandoffId>,
+}
+
+impl Source {
+    /// The owner of `key` under lease `me`, at `epoch`, since grid time `since`.
+    pub fn new(key: EntityKey, me: LeaseGuard, epoch: Epoch, since: Duration) -> Self {
+        Self { key, me, epoch, since, state: State::alone(), switch: Switch::default() }
+    }
+
+    /// The same machine with one guard switched off.
+    #[cfg(any(test, feature = "mutants"))]
+    #[must_use]
+    pub fn without(mut self, guard: Mutant) -> Self {
+        self.switch = Switch::without(guard);
+        self
+    }
+
+    /// Whose authority this is about.
+    pub const fn key(&self) -> EntityKey {
+        self.key
+    }
+
+    /// Whether the entity may be changed here now.
+    pub const fn is_owner(&self) -> bool {
+        matches!(self.state, State::Owner { .. })
+    }
+
+    /// Whether the entity waits for a decision and must not change.
+    pub const fn is_frozen(&self) -> bool {
+        matches!(self.state, State::Frozen(_))
+    }
+
+    /// The epoch under which the entity acts or was frozen here.
+    pub const fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// The region that the current attempt is for.
+    pub fn target(&self) -> Option<RegionId> {
+        match &self.state {
+            State::Owner { attempt, .. } => attempt.as_ref().map(|attempt| attempt.to),
+            State::Frozen(frozen) => Some(frozen.to),
+            State::Released => None,
+        }
+    }
+
+    /// The current attempt.
+    pub fn handoff(&self) -> Option<HandoffId> {
+        match &self.state {
+            State::Owner { attempt, .. } => attempt.as_ref().map(|attempt| attempt.handoff),
+            State::Frozen(frozen) => Some(frozen.handoff),
+            State::Released => None,
+        }
+    }
+
+    /// When to call [`Self::handle`] with [`Input::Timeout`], and what is being awaited.
+    pub fn next_timeout(&self) -> Option<(Duration, &'static str)> {
+        match &self.state {
+            State::Owner { attempt: Some(Attempt { phase, .. }), .. } => match phase {
+                Phase::Offered { again_at } => Some((*again_at, "answer to offer")),
+                Phase::Refused { retry_at } => Some((*retry_at, "next offer after a refusal")),
+                Phase::Streaming { .. } => None,
+            },
+            State::Frozen(frozen) if frozen.durable => {
+                Some((frozen.deadline, "decision about a frozen entity"))
+            }
+            State::Frozen(frozen) => Some((frozen.deadline, "durable journal before the final state")),
+            State::Owner { attempt: None, .. } | State::Released => None,
+        }
+    }
+
+    /// Advances the machine. Late, repeated and unexpected inputs produce no output.
+    ///
+    /// `now` is grid time and must not go backwards between calls.
+    pub fn handle(&mut self, now: Duration, input: Input) -> Vec<Output> {
+        match input {
+            Input::Decided(decision) => return self.decided(now, decision),
+            Input::Superseded { epoch } if epoch > self.epoch => return self.superseded(epoch),
+            Input::Superseded { .. } => return vec![],
+            _ => {}
+        }
+        match &mut self.state {
+            State::Owner { .. } => self.handle_as_owner(now, input),
+            State::Frozen(_) => self.handle_frozen(now, input),
+            State::Released => vec![],
+        }
+    }
+
+    fn handle_as_owner(&mut self, now: Duration, input: Input) -> Vec<Output> {
+        let State::Owner { attempt, .. } = &mut self.state else { return vec![] };
+        match (input, attempt) {
+            (Input::StepEnd(step), _) => self.step_end(now, step),
+            (Input::Prepare { target, handoff }, attempt) if target != self.me.region => {
+                prepare(attempt, now, target, handoff)
+            }
+            (Input::Timeout { fresh_handoff }, Some(attempt)) => attempt.again(now, fresh_handoff),
+            (Input::Accepted { handoff, lease, worker }, Some(attempt)) if attempt.handoff == handoff => {
+                attempt.accepted(lease, worker);
+                vec![]
+            }
+            (Input::Refused { handoff, .. }, Some(attempt)) if attempt.handoff == handoff => {
+                attempt.phase = Phase::Refused { retry_at: now + OFFER_RETRY };
+                vec![]
+            }
+            (Input::TargetLost { region }, Some(attempt)) if attempt.to == region => {
+                attempt.phase = Phase::Refused { retry_at: now + OFFER_RETRY };
+                vec![]
+            }
+            (Input::PresyncAck { handoff, tick }, Some(attempt)) if attempt.handoff == handoff => {
+                if let Phase::Streaming { acked, .. } = &mut attempt.phase {
+                    *acked = (*acked).max(Some(tick));
+                }
+                vec![]
+            }
+            (Input::NeedFull { handoff }, Some(attempt)) if attempt.handoff == handoff => {
+                if let Phase::Streaming { acked, .. } = &mut attempt.phase {
+                    *acked = None;
+                }
+                vec![]
+            }
+            _ => vec![],
+        }
+    }
+
+    fn step_end(&mut self, now: Duration, step: StepEnd) -> Vec<Output> {
+        let State::Owner { attempt, outside_since, late } = &mut self.state else { return vec![] };
+        let over = step.owner.filter(|&owner| owner != self.me.region && step.beyond_metres > 0.0);
+        let crossing = over.filter(|_| step.beyond_metres >= CROSSING_METRES);
+        if over.is_none() {
+            (*outside_since, *late) = (None, false);
+        } else if crossing.is_some() {
+            outside_since.get_or_insert(now);
+        }
+
+        let mut outputs = vec![];
+        if let Some(to) = over {
+            outputs.extend(be_in(attempt, now, to, crossing.is_some(), step.fresh_handoff));
+        }
+        if let Some(unwanted) = attempt.take_if(|attempt| now >= attempt.wanted_at + WANTED_FOR) {
+            outputs.extend(unwanted.withdraw());
+        }
+        let Some(attempt) = attempt else { return outputs };
+        outputs.extend(attempt.again(now, step.fresh_handoff));
+
+        let Phase::Streaming { worker, lease, acked } = attempt.phase else {
+            *late |= crossing.is_some();
+            return outputs;
+        };
+        let fresh = acked.is_some_and(|acked| step.tick.saturating_since(acked) <= step.step_ticks);
+        *late |= crossing.is_some() && !(fresh && crossing == Some(attempt.to));
+        let patient = acked.is_some() && outside_since.is_some_and(|since| now >= since + LAG_PATIENCE);
+        let due = crossing == Some(attempt.to) && step.healthy && now >= self.since + MIN_DWELL;
+        if !due || !(fresh || patient) {
+            outputs.push(Output::SendPresync { to: attempt.to, handoff: attempt.handoff, base: acked });
+            return outputs;
+        }
+
+        let patience = freeze_timeout(step.step_ticks);
+        let frozen = Frozen {
+            to: attempt.to,
+            worker,
+            lease,
+            handoff: attempt.handoff,
+            base: acked,
+            tick: step.tick,
+            late: *late,
+            durable: false,
+            patience,
+            deadline: now + patience,
+            reclaim: None,
+        };
+        outputs.extend([Output::Freeze { tick: step.tick }, Output::Flush { tick: step.tick }]);
+        if self.switch.off(Mutant::FinalBeforeFlush) {
+            outputs.push(frozen.send_final());
+        }
+        self.state = State::Frozen(frozen);
+        outputs
+    }
+
+    fn handle_frozen(&mut self, now: Duration, input: Input) -> Vec<Output> {
+        let epoch = self.epoch;
+        let State::Frozen(frozen) = &mut self.state else { return vec![] };
+        match input {
+            Input::Durable { tick } if tick >= frozen.tick && !frozen.durable => {
+                frozen.durable = true;
+                vec![frozen.send_final()]
+            }
+            Input::NeedFull { handoff }
+                if handoff == frozen.handoff && frozen.durable && frozen.reclaim.is_none() =>
+            {
+                frozen.base = None;
+                vec![frozen.send_final()]
+            }
+            Input::TargetLost { region } if region == frozen.to => {
+                frozen.deadline = frozen.deadline.min(now);
+                vec![]
+            }
+            Input::Timeout { .. } if now < frozen.deadline => vec![],
+            Input::Timeout { .. } if self.switch.off(Mutant::ResumeWithoutCas) => self.resume(now, epoch),
+            Input::Timeout { .. } if !frozen.durable => {
+                frozen.deadline = now + frozen.patience;
+                vec![Output::Flush { tick: frozen.tick }]
+            }
+            Input::Timeout { fresh_handoff } => {
+                frozen.deadline = now + frozen.patience;
+                let handoff = *frozen.reclaim.get_or_insert(fresh_handoff);
+                vec![Output::CasKeep { handoff, expect_epoch: epoch }]
+            }
+            _ => vec![],
+        }
+    }
+
+    fn decided(&mut self, now: Duration, decision: Decision) -> Vec<Output> {
+        if decision.epoch <= self.epoch || matches!(self.state, State::Released) {
+            return vec![];
+        }
+        if let State::Frozen(frozen) = &self.state {
+            let ours = frozen.reclaim == Some(decision.handoff) && decision.holder == Some(self.me.holder());
+            if ours || self.switch.off(Mutant::AnyRecordResumes) {
+                let withdraw = Output::SendWithdraw { to: frozen.to, handoff: frozen.handoff };
+                let mut outputs = vec![withdraw];
+                outputs.extend(self.resume(now, decision.epoch));
+                return outputs;
+            }
+        }
+        self.state = State::Released;
+        vec![Output::Released {
+            epoch: decision.epoch,
+            region: Some(decision.region),
+            worker: decision.holder.map(|holder| holder.worker),
+        }]
+    }
+
+    /// A hint takes authority away from an owner, which is always safe. It decides nothing for a
+    /// frozen entity, whose own compare-and-set may be what the hint is about.
+    fn superseded(&mut self, epoch: Epoch) -> Vec<Output> {
+        match self.state {
+            State::Owner { .. } => {
+                self.state = State::Released;
+                vec![Output::Released { epoch, region: None, worker: None }]
+            }
+            State::Frozen(_) => vec![Output::ReadRecord],
+            State::Released => vec![],
+        }
+    }
+
+    fn resume(&mut self, now: Duration, epoch: Epoch) -> Vec<Output> {
+        self.epoch = epoch;
+        self.since = now;
+        self.state = State::alone();
+        vec![Output::Resumed { epoch }]
+    }
+}
+
+impl State {
+    const fn alone() -> Self {
+        Self::Owner { attempt: None, outside_since: None, late: false }
+    }
+}
+
+impl Frozen {
+    fn send_final(&self) -> Output {
+        Output::SendFinal {
+            to: self.to,
+            worker: self.worker,
+            lease: self.lease,
+            handoff: self.handoff,
+            base: self.base,
+            tick: self.tick,
+            late: self.late,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,169 @@
+//! What a target is told, and what it asks for.
+
+use std::sync::Arc;
+
+use horizon_model::{EntityId, Epoch, HandoffId, RegionId, Tick};
+use horizon_protocol::link::{EntityKey, FinalState, Offer, PresyncState, RefuseReason};
+
+use crate::{Capsule, CasOutcome, CasRequest, Record};
+
+/// What makes the machine advance.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Input {
+    /// A neighbour would hand an entity over.
+    Offer {
+        /// Its words.
+        offer: Offer,
+        /// Whether this region could take it, judged by the shell: plugins, room, store, lag.
+        ready: Result<(), RefuseReason>,
+    },
+    /// The entity's state at the source.
+    Presync(PresyncState),
+    /// The entity's last state at the source: commit it.
+    Final(FinalState),
+    /// The source changed its mind.
+    Withdraw {
+        /// About which attempt.
+        handoff: HandoffId,
+    },
+    /// The store's answer to [`Output::CasMove`].
+    Outcome {
+        /// The attempt.
+        handoff: HandoffId,
+        /// The answer.
+        outcome: CasOutcome,
+    },
+    /// The store did not answer; the request may have won.
+    Unknown {
+        /// The attempt.
+        handoff: HandoffId,
+    },
+    /// The link to a region is gone.
+    SourceLost {
+        /// Which.
+        region: RegionId,
+    },
+    /// Our lease is not the current one. Nothing is accepted under it any more.
+    LeaseLost,
+    /// Somebody owns the entity at this epoch: this region itself, or another one.
+    Observed {
+        /// Who.
+        key: EntityKey,
+        /// The epoch.
+        epoch: Epoch,
+    },
+    /// The time of [`Target::next_timeout`](super::Target::next_timeout) has come.
+    Timeout,
+}
+
+/// What the shell does next, in order.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Output {
+    /// Take the offer; the message names our lease and process.
+    SendAccept {
+        /// Where to.
+        to: RegionId,
+        /// The attempt.
+        handoff: HandoffId,
+    },
+    /// Do not take the offer now.
+    SendRefuse {
+        /// Where to.
+        to: RegionId,
+        /// The attempt.
+        handoff: HandoffId,
+        /// Why.
+        why: RefuseReason,
+    },
+    /// The copy is complete up to `tick`.
+    SendPresyncAck {
+        /// Where to.
+        to: RegionId,
+        /// The attempt.
+        handoff: HandoffId,
+        /// Up to.
+        tick: Tick,
+    },
+    /// The message does not fit our copy: ask for everything.
+    SendNeedFull {
+        /// Where to.
+        to: RegionId,
+        /// The attempt.
+        handoff: HandoffId,
+    },
+    /// The copy is new: move the shadow observer there. It acts on nothing.
+    Shadow {
+        /// Who.
+        key: EntityKey,
+        /// Its id in the world.
+        entity: EntityId,
+        /// The region that owns it.
+        from: RegionId,
+        /// As of the end of this tick.
+        tick: Tick,
+        /// The copy.
+        capsule: Arc<Capsule>,
+    },
+    /// Send this to the store; repeated with the same nonce until there is an answer.
+    CasMove(CasRequest),
+    /// The record is ours: the entity acts here from the tick after `arrival.tick`.
+    Activated {
+        /// Who.
+        key: EntityKey,
+        /// The record that was won.
+        record: Record,
+        /// The state that was committed.
+        capsule: Arc<Capsule>,
+        /// How it came.
+        arrival: Arrival,
+    },
+    /// The copy is gone; remove the shadow observer.
+    Forget {
+        /// Who.
+        key: EntityKey,
+    },
+}
+
+/// How an entity came here.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Arrival {
+    /// From which region.
+    pub from: RegionId,
+    /// The attempt.
+    pub handoff: HandoffId,
+    /// Frozen at the end of this tick.
+    pub tick: Tick,
+    /// Highest input applied.
+    pub applied: u32,
+    /// Nanoseconds of grid time at the freeze.
+    pub frozen_ns: u64,
+    /// We were not ready when we were needed.
+    pub late: bool,
+    /// Metres beyond the border at the freeze.
+    pub overhang_m: f32,
+    /// A jump.
+    pub teleport: bool,
+    /// Bytes of complete pre-sync.
+    pub full_bytes: u32,
+    /// Bytes of the names and parts of the final message.
+    pub cutover_bytes: u32,
+}
+
+impl From<&FinalState> for Arrival {
+    fn from(last: &FinalState) -> Self {
+        let bytes =
+            |part: &horizon_protocol::link::Part| part.name.len() + part.bytes.as_ref().map_or(0, Vec::len);
+        Self {
+            from: last.from,
+            handoff: last.handoff,
+            tick: last.tick,
+            applied: last.applied,
+            frozen_ns: last.frozen_ns,
+            late: last.late,
+            overhang_m: last.overhang_m,
+            teleport: last.teleport,
+            full_bytes: last.full_bytes,
+            cutover_bytes: u32::try_from(last.parts.iter().map(bytes).sum::<usize>()).unwrap_or(u32::MAX),
+        }
+    }
+}
