@@ -1,0 +1,45 @@
+//! One suite for every store: rows C1 to C14, each against the memory, the file and the socket.
+
+mod fixture;
+mod process;
+mod rows;
+
+use fixture::{File, InMemory, Socket};
+
+/// One test per row and store, named after both.
+macro_rules! suite {
+    ($($row:ident),* $(,)?) => {
+        suite!(@store memory, (super::InMemory::new()), $($row),*);
+        suite!(@store sqlite, (super::File::new()), $($row),*);
+        suite!(@store remote, (super::Socket::serving().await), $($row),*);
+    };
+    (@store $store:ident, $fixture:expr, $($row:ident),*) => {
+        mod $store {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $row() {
+                    super::rows::$row(&mut $fixture).await;
+                }
+            )*
+        }
+    };
+}
+
+suite! {
+    c1_acquire_excludes,
+    c2_epoch_strictly_rises,
+    c3_renew_with_an_old_epoch_fails,
+    c4_holder_restart_gets_a_new_epoch,
+    c5_one_winner_each,
+    c6_a_repeated_handoff_wins_again,
+    c7_refusals_are_told_apart,
+    c8_unknown_then_retry_converges,
+    c9_another_connection_reads_the_write,
+    c13_capsule_sizes,
+    c14_owned_is_consistent_under_moves,
+    a_lease_outlives_a_restart_for_its_whole_length,
+    sessions_are_a_table_of_their_own,
+    the_director_is_one_edge,
+    ticks_and_keys_outlive_a_restart,
+    worlds_do_not_meet,
+}
