@@ -1,0 +1,84 @@
+//! Which samples of an object go out on which channel.
+//!
+//! Decided by the source tick, the entity and the channel alone, so that every region that knows
+//! the object sends the same samples of it.
+
+use horizon_model::{Channel, ChannelSpec, EntityId, Tick, TickRate};
+
+/// Whether the sample of `entity` at source tick `tick` goes out on `channel`.
+///
+/// Channels of one object, and objects among themselves, are staggered by an even phase. A region
+/// that steps more slowly than the channel, or out of step with it, sends the first sample at or
+/// after each due tick, so the rate is kept wherever it can be.
+pub fn due(tick: Tick, entity: EntityId, channel: Channel, spec: &ChannelSpec, rate: TickRate) -> bool {
+    let period = spec.period_ticks().max(1);
+    tick.0.wrapping_add(phase(entity, channel, period)) % period < rate.step()
+}
+
+/// The channels on which a sample is due: bit `n` for channel `n`.
+pub(crate) fn due_mask(tick: Tick, entity: EntityId, specs: &[ChannelSpec; 4], rate: TickRate) -> u8 {
+    let mut mask = 0;
+    for channel in Channel::ALL {
+        if due(tick, entity, channel, &specs[channel.index()], rate) {
+            mask |= 1 << channel.index();
+        }
+    }
+    mask
+}
+
+/// An even number of ticks below `period`, spread evenly over entities and channels.
+fn phase(entity: EntityId, channel: Channel, period: u64) -> u64 {
+    let slots = period.div_ceil(2);
+    2 * (mix(entity.bits() ^ ((channel.index() as u64 + 1) << 56)) % slots)
+}
+
+/// The finaliser of SplitMix64: every input bit reaches every output bit.
+fn mix(mut bits: u64) -> u64 {
+    bits = bits.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    bits ^ (bits >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn count(step_hz: u64, rate_hz: u32, seconds: u64) -> Vec<usize> {
+        let rate = TickRate::from_hz(step_hz).unwrap();
+        let spec = ChannelSpec { rate_hz, ..ChannelSpec::DEFAULT[0] };
+        (1..=50)
+            .map(|n| {
+                let entity = EntityId::from_bits(n).unwrap();
+                (0..seconds * 60)
+                    .step_by(rate.step() as usize)
+                    .filter(|&t| due(Tick(t), entity, Channel::Cosmetic, &spec, rate))
+                    .count()
+            })
+            .collect()
+    }
+
+    #[test]
+    fn every_channel_rate_is_kept_by_regions_of_every_rate() {
+        for (step_hz, rate_hz) in
+            [(30, 30), (30, 15), (30, 10), (30, 2), (60, 60), (60, 20), (30, 20), (20, 15)]
+        {
+            let expected = rate_hz as usize * 10;
+            for n in count(step_hz, rate_hz, 10) {
+                assert!(n.abs_diff(expected) <= 1, "{step_hz} Hz region, {rate_hz} Hz channel: {n}");
+            }
+        }
+        assert!(count(20, 30, 10).iter().all(|&n| n == 200), "a slow region sends every sample");
+    }
+
+    #[test]
+    fn phases_are_even_and_spread() {
+        let mut seen = [0; 30];
+        for n in 1..=3000 {
+            let phase = phase(EntityId::from_bits(n).unwrap(), Channel::Metadata, 30);
+            assert!(phase < 30 && phase % 2 == 0);
+            seen[phase as usize] += 1;
+        }
+        assert!(seen.iter().step_by(2).all(|&n| (120..280).contains(&n)), "{seen:?}");
+    }
+}

@@ -1,0 +1,161 @@
+//! One replicated object: its samples, its fields, and what of them is new.
+
+use horizon_model::{EntityId, ObjectTypeId, PlayerId, Pose, Tick, TickRate};
+
+use crate::cadence::due_mask;
+use crate::registry::ObjectType;
+use crate::wire::MAX_FIELDS;
+
+/// Samples kept between two steps: one second of the world grid. The oldest go first.
+const MAX_PENDING: usize = 60;
+
+/// Everything about an object that appears.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewObject {
+    /// Who.
+    pub entity: EntityId,
+    /// What it is.
+    pub type_id: ObjectTypeId,
+    /// Whose avatar it is, if a player's.
+    pub player: Option<PlayerId>,
+    /// Whether another region has authority over it.
+    pub ghost: bool,
+    /// Tick of the source at which `pose` held.
+    pub tick: Tick,
+    /// Place, velocity and heading.
+    pub pose: Pose,
+    /// Values by field number; fields not named have none.
+    pub fields: Vec<Option<Vec<u8>>>,
+}
+
+/// A pose at a source tick.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sample {
+    pub(crate) tick: Tick,
+    pub(crate) pose: Pose,
+    pub(crate) snap: bool,
+    /// Channels on which it is due.
+    pub(crate) due: u8,
+}
+
+#[derive(Debug, Default)]
+struct Field {
+    value: Option<Vec<u8>>,
+    revision: u32,
+}
+
+#[derive(Debug)]
+pub(crate) struct Object {
+    pub(crate) type_id: ObjectTypeId,
+    pub(crate) player: Option<PlayerId>,
+    pub(crate) ghost: bool,
+    pub(crate) latest: Sample,
+    /// Samples since the last step, oldest first.
+    pub(crate) pending: Vec<Sample>,
+    fields: Vec<Field>,
+    revision: u32,
+    /// Revision of the newest field of each channel.
+    changed: [u32; 4],
+}
+
+impl Object {
+    pub(crate) fn new(new: &NewObject, kind: &ObjectType, rate: TickRate) -> Self {
+        let due = due_mask(new.tick, new.entity, &kind.schema.channels, rate);
+        let pose = if new.pose.is_finite() { new.pose } else { Pose::at(new.pose.position) };
+        let sample = Sample { tick: new.tick, pose, snap: false, due };
+        let mut object = Self {
+            type_id: new.type_id,
+            player: new.player,
+            ghost: new.ghost,
+            latest: sample,
+            pending: vec![sample],
+            fields: Vec::new(),
+            revision: 0,
+            changed: [0; 4],
+        };
+        object.set_fields(&new.fields, kind);
+        object
+    }
+
+    /// Takes a newer pose; anything else is ignored.
+    pub(crate) fn sample(&mut self, tick: Tick, pose: &Pose, snap: bool, due: u8) {
+        if tick <= self.latest.tick || !pose.is_finite() {
+            return;
+        }
+        self.latest = Sample { tick, pose: *pose, snap, due };
+        if self.pending.len() == MAX_PENDING {
+            self.pending.remove(0);
+        }
+        self.pending.push(self.latest);
+    }
+
+    pub(crate) fn set_fields(&mut self, fields: &[Option<Vec<u8>>], kind: &ObjectType) {
+        for (index, value) in fields.iter().take(MAX_FIELDS).enumerate() {
+            if let Some(bytes) = value {
+                self.set_field(index as u8, bytes, kind);
+            }
+        }
+    }
+
+    /// Gives a field a value. The same value again, or a field the type does not have, is ignored.
+    pub(crate) fn set_field(&mut self, field: u8, bytes: &[u8], kind: &ObjectType) {
+        let index = usize::from(field);
+        let Some(spec) = kind.schema.fields.get(index) else {
+            return;
+        };
+        if self.fields.len() <= index {
+            self.fields.resize_with(index + 1, Field::default);
+        }
+        let slot = &mut self.fields[index];
+        if slot.value.as_deref() == Some(bytes) {
+            return;
+        }
+        self.revision += 1;
+        let value = slot.value.get_or_insert_default();
+        value.clear();
+        value.extend_from_slice(bytes);
+        slot.revision = self.revision;
+        self.changed[spec.channel.index()] = self.revision;
+    }
+
+    pub(crate) fn field(&self, field: u8) -> Option<&[u8]> {
+        self.fields.get(usize::from(field))?.value.as_deref()
+    }
+
+    /// Values by field number.
+    pub(crate) fn values(&self) -> Vec<Option<Vec<u8>>> {
+        self.fields.iter().map(|field| field.value.clone()).collect()
+    }
+
+    /// Revision of the newest field on each channel: what an observer that is told all of it knows.
+    pub(crate) fn changed(&self) -> &[u32; 4] {
+        &self.changed
+    }
+
+    /// Those of `fields` with a value newer than revision `told`.
+    pub(crate) fn newer(&self, fields: u32, told: u32) -> u32 {
+        let mut mask = 0;
+        for (index, field) in self.fields.iter().enumerate() {
+            if fields & 1 << index != 0 && field.revision > told {
+                mask |= 1 << index;
+            }
+        }
+        mask
+    }
+
+    /// The values of the fields in `mask`, written to `slots`.
+    pub(crate) fn select<'a, 's>(
+        &'a self,
+        mask: u32,
+        slots: &'s mut [(u8, &'a [u8]); MAX_FIELDS],
+    ) -> &'s [(u8, &'a [u8])] {
+        let mut count = 0;
+        for (index, field) in self.fields.iter().enumerate() {
+            if let (true, Some(value)) = (mask & 1 << index != 0, &field.value) {
+                slots[count] = (index as u8, value);
+                count += 1;
+            }
+        }
+        &slots[..count]
+    }
+}
