@@ -10,6 +10,7 @@
 //! Everything is idempotent: what is there and good for another month is kept. Keys can be read by
 //! their owner alone. Several processes may do it at the same time; a lock file puts them in a row.
 
+use std::error::Error;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::net::IpAddr;
@@ -336,8 +337,8 @@ fn file_error(path: &Path, cause: io::Error) -> PkiError {
     PkiError::File { path: path.to_owned(), cause }
 }
 
-fn broken(path: &Path, why: impl ToString) -> PkiError {
-    PkiError::Broken { path: path.to_owned(), why: why.to_string() }
+fn broken(path: &Path, why: impl Into<Box<dyn Error>>) -> PkiError {
+    PkiError::Broken { path: path.to_owned(), why: why.into().to_string() }
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! TLS 1.3 on both ends with certificates of one authority, and who a peer is.
 
+use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,8 +34,8 @@ pub(crate) fn provider() -> Arc<CryptoProvider> {
     Arc::new(aws_lc_rs::default_provider())
 }
 
-fn refused(error: impl ToString) -> LinkError {
-    LinkError::Identity(error.to_string())
+fn refused(error: impl Into<Box<dyn Error>>) -> LinkError {
+    LinkError::Identity(error.into().to_string())
 }
 
 fn roots(identity: &Identity) -> Result<Arc<RootCertStore>, LinkError> {
