@@ -13,6 +13,7 @@ mod capsule;
 pub mod lanes;
 pub mod lease;
 pub mod mutant;
+pub mod predict;
 mod record;
 pub mod route;
 pub mod source;

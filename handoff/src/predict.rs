@@ -1,0 +1,226 @@
+//! Which region an entity needs next, and how early somebody has to act.
+//!
+//! ```text
+//!   poses ──▶ Predictor ── forecasts: region, when, how likely ──▶ Wanted ── Place, Prepare ──▶ director, owner
+//!   cold starts ──▶ EnsureModel ── how early a region must be asked for ──────┘
+//! ```
+//!
+//! Invariant: a forecast is only ever early, late or wrong, never harmful. It starts regions and
+//! streams copies; where an entity is handed over its place alone decides. So a wrong one costs a copy,
+//! a missing one a few steps beyond the border.
+
+mod ensure;
+mod wanted;
+
+use std::time::Duration;
+
+use horizon_model::{Pose, Position, RegionId, RegionMap, Tick};
+
+pub use ensure::EnsureModel;
+pub use wanted::{DEFAULT_PREPARE_WITHIN, Need, Policy, Wanted};
+
+/// A body this far from where it was expected, in metres, jumped: what was learned about it is void.
+pub const JUMP_METRES: f64 = 8.0;
+/// Share of the fan that makes a forecast's time: fewer arcs say where, not yet when.
+pub const LIKELY: f32 = 0.2;
+
+/// Time constant of the estimated velocity.
+const VELOCITY_MEMORY: f64 = 0.08;
+/// Time constant of the estimated acceleration.
+const ACCELERATION_MEMORY: f64 = 0.25;
+/// Time constant of the estimated unrest.
+const UNREST_MEMORY: f64 = 0.5;
+/// Unrest of a body that nothing is known about, m/s²: a walker who makes up his mind.
+const UNREST_AT_FIRST: f64 = 4.0;
+/// Unrest of a body that moves evenly: even that one may turn.
+const LEAST_UNREST: f64 = 1.0;
+/// Unrest is believed up to here, about 3 g; more is noise.
+const MOST_UNREST: f64 = 30.0;
+/// Accelerations and turns are taken to last so long, seconds; then the body goes straight on.
+const MANOEUVRE: f64 = 1.0;
+/// Points on one arc.
+const STEPS: u32 = 16;
+/// Deviations on the fan, in unrest, with their weights. Nine arcs: along × across.
+const FAN: [(f64, f32); 3] = [(0.0, 0.5), (-1.0, 0.25), (1.0, 0.25)];
+
+/// A region that an entity may enter.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Forecast {
+    /// Which, never the one at home.
+    pub region: RegionId,
+    /// Time until a fifth of all arcs is there ([`LIKELY`]), or the earliest where fewer ever are.
+    pub eta: Duration,
+    /// Share of the arcs that enter it within the horizon, `0.0..=1.0`.
+    pub likelihood: f32,
+}
+
+/// What is known about the motion of one entity.
+#[derive(Debug, Clone, Default)]
+pub struct Predictor {
+    motion: Option<Motion>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Motion {
+    tick: Tick,
+    position: Position,
+    velocity: [f64; 2],
+    acceleration: [f64; 2],
+    /// How much the acceleration is off as a rule, m/s².
+    unrest: f64,
+}
+
+impl Predictor {
+    /// Nothing known yet.
+    pub const fn new() -> Self {
+        Self { motion: None }
+    }
+
+    /// Learns where the body was at `tick`. An older tick than the last one is ignored; a jump of more
+    /// than [`JUMP_METRES`] from where the body was expected starts over.
+    pub fn observe(&mut self, tick: Tick, pose: &Pose) {
+        if !pose.is_finite() {
+            return;
+        }
+        self.motion = match self.motion {
+            Some(last) if tick <= last.tick => Some(last),
+            Some(last) => Some(last.next(tick, pose).unwrap_or_else(|| Motion::fresh(tick, pose))),
+            None => Some(Motion::fresh(tick, pose)),
+        };
+    }
+
+    /// Estimated speed in metres per second, 0 while nothing is known.
+    pub fn speed(&self) -> f64 {
+        self.motion.map_or(0.0, |motion| length(motion.velocity))
+    }
+
+    /// The regions other than `home` that the body may enter within `horizon`, the soonest first.
+    ///
+    /// A body that is already in another region has that one at once and for certain.
+    pub fn forecast(&self, map: &RegionMap, home: RegionId, horizon: Duration) -> Vec<Forecast> {
+        let Some(motion) = self.motion else { return vec![] };
+        let horizon = horizon.as_secs_f64();
+        if motion.stays(map, home, horizon) {
+            return vec![];
+        }
+        let mut entries: Vec<(RegionId, f64, f32)> = vec![];
+        for (along, along_weight) in FAN {
+            for (across, across_weight) in FAN {
+                let weight = along_weight * across_weight;
+                let mut seen = [home; 4];
+                let mut count = 1;
+                motion.arc(along, across, horizon, |at, position| {
+                    let Some(region) = map.owner_of(&position) else { return };
+                    if count < seen.len() && !seen[..count].contains(&region) {
+                        seen[count] = region;
+                        count += 1;
+                        entries.push((region, at, weight));
+                    }
+                });
+            }
+        }
+        entries.sort_by(|a, b| (a.0, a.1).partial_cmp(&(b.0, b.1)).expect("times are finite"));
+        let mut forecasts: Vec<_> = entries.chunk_by(|a, b| a.0 == b.0).map(forecast_of).collect();
+        forecasts.sort_by_key(|forecast| (forecast.eta, forecast.region));
+        forecasts
+    }
+}
+
+/// One region's entries, in order of time.
+fn forecast_of(entries: &[(RegionId, f64, f32)]) -> Forecast {
+    let (region, earliest, _) = entries[0];
+    let mut likelihood = 0.0;
+    let mut eta = None;
+    for &(_, at, weight) in entries {
+        likelihood += weight;
+        if likelihood >= LIKELY {
+            eta.get_or_insert(at);
+        }
+    }
+    Forecast {
+        region,
+        eta: Duration::from_secs_f64(eta.unwrap_or(earliest)),
+        likelihood: f32::min(likelihood, 1.0),
+    }
+}
+
+impl Motion {
+    fn fresh(tick: Tick, pose: &Pose) -> Self {
+        let [x, y, _] = pose.velocity;
+        Self {
+            tick,
+            position: pose.position,
+            velocity: [f64::from(x), f64::from(y)],
+            acceleration: [0.0; 2],
+            unrest: UNREST_AT_FIRST,
+        }
+    }
+
+    /// The motion after a further observation, `None` after a jump.
+    fn next(&self, tick: Tick, pose: &Pose) -> Option<Self> {
+        let dt = Tick(tick.saturating_since(self.tick)).since_origin().as_secs_f64();
+        let [dx, dy, _] = pose.position.since(&self.position);
+        let expected = |axis: usize| self.velocity[axis] * dt;
+        if (dx - expected(0)).hypot(dy - expected(1)) > JUMP_METRES {
+            return None;
+        }
+        // Where the body went says more than the velocity it claims.
+        let measured = [dx / dt, dy / dt];
+        let blend = |memory: f64| 1.0 - (-dt / memory).exp();
+        let mut next = Self { tick, position: pose.position, ..*self };
+        let mut surprise = [0.0; 2];
+        for axis in 0..2 {
+            let velocity =
+                self.velocity[axis] + blend(VELOCITY_MEMORY) * (measured[axis] - self.velocity[axis]);
+            let acceleration = (velocity - self.velocity[axis]) / dt;
+            surprise[axis] = acceleration - self.acceleration[axis];
+            next.velocity[axis] = velocity;
+            next.acceleration[axis] += blend(ACCELERATION_MEMORY) * surprise[axis];
+        }
+        let unrest = self.unrest + blend(UNREST_MEMORY) * (length(surprise) - self.unrest);
+        next.unrest = unrest.clamp(LEAST_UNREST, MOST_UNREST);
+        Some(next)
+    }
+
+    /// Whether no arc can leave the cells of `home`: the cheap answer for nearly every body.
+    fn stays(&self, map: &RegionMap, home: RegionId, horizon: f64) -> bool {
+        let Some((low, high)) = map.bounds(home) else { return false };
+        let [x, y, _] = self.position.metres();
+        let room = (x - low[0]).min(high[0] - x).min(y - low[1]).min(high[1] - y);
+        let push = length(self.acceleration) + 2.0 * self.unrest;
+        room > (length(self.velocity) + push * horizon.min(MANOEUVRE)) * horizon
+    }
+
+    /// Visits the points of one arc: the estimated acceleration and turn rate, off by `along` and
+    /// `across` times the unrest.
+    fn arc(&self, along: f64, across: f64, horizon: f64, mut visit: impl FnMut(f64, Position)) {
+        let speed = length(self.velocity);
+        let heading = if speed > 0.1 { self.velocity[1].atan2(self.velocity[0]) } else { 0.0 };
+        let forward = [heading.cos(), heading.sin()];
+        let [ax, ay] = self.acceleration;
+        let faster = ax * forward[0] + ay * forward[1] + along * self.unrest;
+        let sideways = ay * forward[0] - ax * forward[1] + across * self.unrest;
+        let dt = horizon / f64::from(STEPS);
+        let (mut v, mut moved) = (self.velocity, [0.0, 0.0]);
+        visit(0.0, self.position);
+        for step in 1..=STEPS {
+            let before = f64::from(step - 1) * dt;
+            let push = dt.min(MANOEUVRE - before).max(0.0);
+            // A push of constant size that turns with the body is a turn at a constant rate; for a
+            // body that stands it is a start in any direction.
+            let size = length(v);
+            let [fx, fy] = if size > 0.1 { [v[0] / size, v[1] / size] } else { forward };
+            let dv = [(fx * faster - fy * sideways) * push, (fy * faster + fx * sideways) * push];
+            moved = [moved[0] + (v[0] + dv[0] / 2.0) * dt, moved[1] + (v[1] + dv[1] / 2.0) * dt];
+            v = [v[0] + dv[0], v[1] + dv[1]];
+            visit(f64::from(step) * dt, self.position.moved([moved[0], moved[1], 0.0]));
+        }
+    }
+}
+
+fn length([x, y]: [f64; 2]) -> f64 {
+    x.hypot(y)
+}
+
+#[cfg(test)]
+mod tests;

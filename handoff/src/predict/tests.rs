@@ -1,0 +1,140 @@
+use horizon_model::GridMap;
+
+use super::*;
+
+const WEST: RegionId = RegionId(0);
+const EAST: RegionId = RegionId(1);
+const NORTH: RegionId = RegionId(2);
+
+/// Two by two regions of 200 m, the corner at the origin.
+fn map() -> RegionMap {
+    let grid = GridMap::new([-200.0, -200.0], 200.0, 2, 2).expect("on the lattice");
+    RegionMap { map_epoch: 1, grid }
+}
+
+fn pose(x: f64, y: f64, vx: f64, vy: f64) -> Pose {
+    let position = Position::from_metres([x, y, 0.0]).expect("in range");
+    Pose { velocity: [vx as f32, vy as f32, 0.0], ..Pose::at(position) }
+}
+
+/// A body that walked evenly for a second and is at (`x`, `y`) now.
+fn walker(x: f64, y: f64, vx: f64, vy: f64) -> Predictor {
+    let mut predictor = Predictor::new();
+    for tick in 0..=60_u64 {
+        let ago = (60 - tick) as f64 / 60.0;
+        predictor.observe(Tick(tick), &pose(x - vx * ago, y - vy * ago, vx, vy));
+    }
+    predictor
+}
+
+const fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+#[test]
+fn a_walker_towards_the_border_is_expected_when_he_gets_there() {
+    let forecasts = walker(-10.0, -100.0, 5.0, 0.0).forecast(&map(), WEST, ms(4000));
+    assert_eq!(forecasts.len(), 1, "{forecasts:?}");
+    let Forecast { region, eta, likelihood } = forecasts[0];
+    assert_eq!(region, EAST);
+    assert!((ms(1500)..=ms(2500)).contains(&eta), "{eta:?}");
+    assert!(likelihood > 0.9, "{likelihood}");
+}
+
+#[test]
+fn who_walks_away_or_stands_far_off_needs_nobody() {
+    assert_eq!(walker(-10.0, -100.0, -5.0, 0.0).forecast(&map(), WEST, ms(4000)), []);
+    assert_eq!(walker(-100.0, -100.0, 0.0, 0.0).forecast(&map(), WEST, ms(4000)), []);
+    assert_eq!(walker(-3.0, -100.0, 0.0, 5.0).forecast(&map(), WEST, ms(200)), []);
+    assert_eq!(Predictor::new().forecast(&map(), WEST, ms(4000)), []);
+}
+
+#[test]
+fn a_corner_names_every_neighbour_that_may_be_needed() {
+    let forecasts = walker(-10.0, -10.0, 5.0, 5.0).forecast(&map(), WEST, ms(4000));
+    let regions: Vec<_> = forecasts.iter().map(|forecast| forecast.region).collect();
+    assert!([EAST, NORTH, RegionId(3)].iter().all(|region| regions.contains(region)), "{forecasts:?}");
+}
+
+#[test]
+fn a_body_beyond_the_border_needs_that_region_now() {
+    let forecasts = walker(1.0, -100.0, 5.0, 0.0).forecast(&map(), WEST, ms(1000));
+    assert_eq!(forecasts[0], Forecast { region: EAST, eta: ms(0), likelihood: 1.0 });
+}
+
+#[test]
+fn a_jump_starts_over_and_an_old_tick_is_ignored() {
+    let mut predictor = walker(-100.0, -100.0, 5.0, 0.0);
+    assert!((predictor.speed() - 5.0).abs() < 0.1);
+    predictor.observe(Tick(30), &pose(0.0, 0.0, 99.0, 0.0));
+    assert!((predictor.speed() - 5.0).abs() < 0.1);
+    predictor.observe(Tick(61), &pose(-50.0, -100.0, 0.0, 0.0));
+    assert_eq!(predictor.speed(), 0.0, "no streak of 3000 m/s");
+    predictor.observe(Tick(62), &pose(-50.0, -100.0, f64::NAN, 0.0));
+    assert_eq!(predictor.forecast(&map(), WEST, ms(1000)), []);
+}
+
+#[test]
+fn a_turning_car_is_followed_around_the_bend() {
+    let mut predictor = Predictor::new();
+    // A circle of 20 m radius around (-25, -100) at 15 m/s: it comes within 5 m of the border, no nearer.
+    for tick in 0..=120_u64 {
+        let angle = std::f64::consts::PI + 0.75 * tick as f64 / 60.0;
+        let at = pose(-25.0 + 20.0 * angle.cos(), -100.0 + 20.0 * angle.sin(), 0.0, 0.0);
+        predictor.observe(Tick(tick), &at);
+    }
+    let straight = walker(-25.0 + 20.0 * 1.4_f64.sin(), -100.0, 15.0 * 0.9, 0.0);
+    let along = |p: &Predictor| p.forecast(&map(), WEST, ms(700)).first().map_or(0.0, |f| f.likelihood);
+    assert!(along(&predictor) < along(&straight), "{} {}", along(&predictor), along(&straight));
+}
+
+#[test]
+fn slow_regions_are_asked_for_earlier() {
+    let mut model = EnsureModel::new();
+    assert_eq!(model.place_within(), ms(3000));
+    for _ in 0..50 {
+        model.observe(ms(4000));
+    }
+    assert!((ms(7400)..ms(7800)).contains(&model.place_within()), "{:?}", model.place_within());
+    for _ in 0..100 {
+        model.observe(Duration::from_secs(1000));
+    }
+    assert_eq!(model.place_within(), EnsureModel::MOST);
+}
+
+#[test]
+fn wishes_begin_once_are_repeated_and_do_not_flap() {
+    use Need::{Place, Prepare};
+    let policy = Policy { prepare_within: ms(1000), place_within: ms(3000) };
+    let east = |eta, likelihood| [Forecast { region: EAST, eta: ms(eta), likelihood }];
+    let mut wanted = Wanted::new();
+    let mut say = |at, forecasts: &[Forecast]| wanted.update(ms(at), WEST, forecasts, &policy);
+    assert_eq!(say(0, &east(3100, 1.0)), []);
+    assert_eq!(say(10, &east(2900, 0.1)), [], "not likely enough to begin");
+    assert_eq!(say(20, &east(2900, 0.9)), [Place { region: EAST }]);
+    assert_eq!(say(100, &east(3500, 0.1)), [], "still wanted, not said again yet");
+    assert_eq!(say(1020, &east(1000, 0.9)), [Place { region: EAST }, Prepare { region: EAST }]);
+    assert_eq!(say(1100, &east(1500, 0.9)), []);
+    assert_eq!(say(1270, &east(1500, 0.9)), [Prepare { region: EAST }]);
+    assert_eq!(say(2000, &[]), [Prepare { region: EAST }], "a gap of less than a second");
+    assert_eq!(say(2270, &[]), [], "a gap of a second");
+    assert_eq!(wanted.places().count() + wanted.preparing().iter().count(), 0);
+}
+
+#[test]
+fn one_region_is_prepared_at_a_time_and_kept_unless_another_is_clearly_sooner() {
+    let policy = Policy { prepare_within: ms(1000), place_within: ms(3000) };
+    let at = |region, eta| Forecast { region, eta: ms(eta), likelihood: 0.5 };
+    let mut wanted = Wanted::new();
+    let mut preparing = |now, east, north| {
+        wanted.update(ms(now), WEST, &[at(EAST, east), at(NORTH, north)], &policy);
+        wanted.preparing()
+    };
+    assert_eq!(preparing(0, 500, 600), Some(EAST));
+    assert_eq!(preparing(10, 500, 400), Some(EAST), "not clearly");
+    assert_eq!(preparing(20, 700, 400), Some(NORTH));
+    assert_eq!(preparing(30, 300, 400), Some(NORTH));
+    wanted.update(ms(40), NORTH, &[at(WEST, 5000)], &policy);
+    assert_eq!(wanted.preparing(), None, "home now");
+    assert_eq!(wanted.places().collect::<Vec<_>>(), [EAST]);
+}
