@@ -143,6 +143,18 @@ fn the_page_names_every_message_and_every_vector() {
     assert!(missing.is_empty(), "docs/protocol.md does not mention {missing:?}");
 }
 
+#[test]
+fn the_page_contains_the_whole_body_format() {
+    let page = std::fs::read_to_string(path("../docs/protocol.md")).expect("the page exists");
+    let body = std::fs::read_to_string(path("../gorc/WIRE.md")).expect("the body format exists");
+    let lines = body.lines().skip_while(|line| *line != "## Meaning").filter(|line| !line.starts_with('#'));
+    let missing: Vec<_> = lines.filter(|line| !page.contains(line)).collect();
+    assert!(
+        missing.is_empty(),
+        "section 7 of docs/protocol.md lacks these lines of gorc/WIRE.md: {missing:#?}"
+    );
+}
+
 /// Run with `--ignored` after a deliberate change of the protocol, and read the difference.
 #[test]
 #[ignore = "rewrites the golden vectors"]
