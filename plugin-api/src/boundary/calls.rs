@@ -161,6 +161,6 @@ impl HostRef {
 fn done(call: impl FnOnce(Sink) -> Status) -> Result<(), PluginError> {
     match collect(call) {
         (abi::OK, _) => Ok(()),
-        (status, answer) => Err(error_of(status, answer)),
+        (status, answer) => Err(error_of(status, &answer)),
     }
 }

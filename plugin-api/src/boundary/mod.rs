@@ -84,10 +84,10 @@ pub(crate) fn panic_text(payload: Box<dyn std::any::Any + Send>) -> String {
 }
 
 /// A status and its text as the error it stands for.
-pub(crate) fn error_of(status: Status, answer: Vec<u8>) -> crate::PluginError {
+pub(crate) fn error_of(status: Status, answer: &[u8]) -> crate::PluginError {
     match status {
         crate::abi::UNKNOWN => crate::PluginError::Unknown,
         crate::abi::NOT_OWNED => crate::PluginError::NotOwned,
-        _ => crate::PluginError::Refused(String::from_utf8_lossy(&answer).into_owned()),
+        _ => crate::PluginError::Refused(String::from_utf8_lossy(answer).into_owned()),
     }
 }
