@@ -76,7 +76,7 @@ mod tests {
         let mut seen = [0; 30];
         for n in 1..=3000 {
             let phase = phase(EntityId::from_bits(n).unwrap(), Channel::Metadata, 30);
-            assert!(phase < 30 && phase % 2 == 0);
+            assert!(phase < 30 && phase.is_multiple_of(2));
             seen[phase as usize] += 1;
         }
         assert!(seen.iter().step_by(2).all(|&n| (120..280).contains(&n)), "{seen:?}");

@@ -6,7 +6,7 @@
 //!   add_observer, move_observer ─▶ observers ┘                 (binary blocks or JSON)
 //! ```
 //!
-//! An [`Gorc`] holds the objects of one region, its own and the ghosts of its neighbours, and the
+//! A [`Gorc`] holds the objects of one region, its own and the ghosts of its neighbours, and the
 //! observers that look at them. Each step compares what an observer is interested in with what it
 //! has been told, and tells it the difference: enters, leaves, and an update for every sample whose
 //! tick is due on a channel the observer holds. A neighbour region is an observer like any other.

@@ -1,5 +1,7 @@
 //! One replicated object: its samples, its fields, and what of them is new.
 
+use std::borrow::Cow;
+
 use horizon_model::{EntityId, ObjectTypeId, PlayerId, Pose, Tick, TickRate};
 
 use crate::cadence::due_mask;
@@ -59,7 +61,7 @@ pub(crate) struct Object {
 }
 
 impl Object {
-    pub(crate) fn new(new: &NewObject, kind: &ObjectType, rate: TickRate) -> Self {
+    pub(crate) fn new(new: NewObject, kind: &ObjectType, rate: TickRate) -> Self {
         let due = due_mask(new.tick, new.entity, &kind.schema.channels, rate);
         let pose = if new.pose.is_finite() { new.pose } else { Pose::at(new.pose.position) };
         let sample = Sample { tick: new.tick, pose, snap: false, due };
@@ -73,7 +75,7 @@ impl Object {
             revision: 0,
             changed: [0; 4],
         };
-        object.set_fields(&new.fields, kind);
+        object.set_fields(new.fields, kind);
         object
     }
 
@@ -89,16 +91,16 @@ impl Object {
         self.pending.push(self.latest);
     }
 
-    pub(crate) fn set_fields(&mut self, fields: &[Option<Vec<u8>>], kind: &ObjectType) {
-        for (index, value) in fields.iter().take(MAX_FIELDS).enumerate() {
+    pub(crate) fn set_fields(&mut self, fields: Vec<Option<Vec<u8>>>, kind: &ObjectType) {
+        for (index, value) in fields.into_iter().take(MAX_FIELDS).enumerate() {
             if let Some(bytes) = value {
-                self.set_field(index as u8, bytes, kind);
+                self.set_field(index as u8, Cow::Owned(bytes), kind);
             }
         }
     }
 
     /// Gives a field a value. The same value again, or a field the type does not have, is ignored.
-    pub(crate) fn set_field(&mut self, field: u8, bytes: &[u8], kind: &ObjectType) {
+    pub(crate) fn set_field(&mut self, field: u8, bytes: Cow<'_, [u8]>, kind: &ObjectType) {
         let index = usize::from(field);
         let Some(spec) = kind.schema.fields.get(index) else {
             return;
@@ -107,13 +109,17 @@ impl Object {
             self.fields.resize_with(index + 1, Field::default);
         }
         let slot = &mut self.fields[index];
-        if slot.value.as_deref() == Some(bytes) {
+        if slot.value.as_deref() == Some(&bytes) {
             return;
         }
         self.revision += 1;
-        let value = slot.value.get_or_insert_default();
-        value.clear();
-        value.extend_from_slice(bytes);
+        match (&mut slot.value, bytes) {
+            (Some(value), Cow::Borrowed(bytes)) => {
+                value.clear();
+                value.extend_from_slice(bytes);
+            }
+            (value, bytes) => *value = Some(bytes.into_owned()),
+        }
         slot.revision = self.revision;
         self.changed[spec.channel.index()] = self.revision;
     }

@@ -1,5 +1,6 @@
 //! The objects and observers of one region, and the step that tells the one of the other.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use horizon_model::{EntityId, ObjectSchema, ObjectTypeId, PlayerId, Pose, Tick, TickRate};
@@ -70,13 +71,13 @@ impl Gorc {
         if self.objects.contains_key(&object.entity) {
             self.sample(object.entity, object.tick, &object.pose, false);
             if let Some(known) = self.objects.get_mut(&object.entity) {
-                known.set_fields(&object.fields, self.registry.of(known.type_id));
                 known.ghost = object.ghost;
                 known.player = known.player.or(object.player);
+                known.set_fields(object.fields, self.registry.of(known.type_id));
             }
         } else {
-            let new = Object::new(&object, self.registry.of(object.type_id), self.rate);
-            self.objects.insert(object.entity, new);
+            let (entity, kind) = (object.entity, self.registry.of(object.type_id));
+            self.objects.insert(entity, Object::new(object, kind, self.rate));
         }
     }
 
@@ -94,7 +95,7 @@ impl Gorc {
     /// Gives a field a value. Ignored where the type has no such field.
     pub fn set_field(&mut self, entity: EntityId, field: u8, bytes: &[u8]) {
         if let Some(object) = self.objects.get_mut(&entity) {
-            object.set_field(field, bytes, self.registry.of(object.type_id));
+            object.set_field(field, Cow::Borrowed(bytes), self.registry.of(object.type_id));
         }
     }
 

@@ -197,7 +197,9 @@ pub fn decode(body: &[u8], frame_tick: Tick, visitor: &mut impl Visitor) -> Resu
             KIND_ENTER if header & (PLACELESS | 0x80) == 0 => {
                 states(&mut reader, header, frame_tick, visitor)?
             }
-            KIND_UPDATE if header & 0x80 == 0 => states(&mut reader, header, frame_tick, visitor)?,
+            KIND_UPDATE if header & 0x80 == 0 && (header & PLACELESS == 0 || header & 0x30 == 0) => {
+                states(&mut reader, header, frame_tick, visitor)?;
+            }
             _ => return Err(bad),
         }
     }

@@ -1,4 +1,5 @@
 //! Both spellings say the same, the same calls give the same bytes, and no bytes break a reader.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! Who is told what, against a brute-force oracle.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 
@@ -166,18 +167,21 @@ fn standing_on_a_radius_does_not_flap() {
 /// clients of both see every due sample of it once.
 #[test]
 fn crossing_and_back_misses_no_tick_for_anyone() {
-    for distance in [10.0, 100.0, 200.0, 600.0] {
-        crossing(distance);
+    for (client, neighbour) in
+        [(10.0, 10.0), (100.0, 20.0), (200.0, 20.0), (200.0, 100.0), (600.0, 100.0), (600.0, 200.0)]
+    {
+        crossing(client, neighbour);
     }
 }
 
-fn crossing(distance: f64) {
+/// Clients stand further away than the nearest point of their region, so they hold less than it.
+fn crossing(distance: f64, neighbour: f64) {
     const PEER: u64 = 1;
     let eye = place(distance, 0.0, 0.0);
     let mut regions: Vec<Gorc> = (0..2)
         .map(|_| {
             let mut gorc = Gorc::new(rate(), schema());
-            gorc.add_observer(ObserverId(PEER), region(eye));
+            gorc.add_observer(ObserverId(PEER), region(place(neighbour, 0.0, 0.0)));
             gorc.add_observer(ObserverId(OBSERVER), client(eye));
             gorc
         })
@@ -190,6 +194,9 @@ fn crossing(distance: f64) {
         // Every fifty steps authority moves; the new owner wakes two steps late and catches up.
         let moves = step_number % 50 == 49;
         let asleep = step_number > 40 && step_number % 50 < 2;
+        if step_number == 240 {
+            (0..4).for_each(|field| regions[owner].set_field(entity(1), field, b"late"));
+        }
         if moves {
             regions[owner].sample(entity(1), Tick(tick), &pose(step_number as f64 * 0.01, 0.0, 0.0), false);
         } else if !asleep {
@@ -225,6 +232,8 @@ fn crossing(distance: f64) {
             expected.into_iter().filter(|&t| (held.ticks[0]..=last).contains(&t)).collect();
         assert_eq!(held.ticks, expected, "client of region {index} at {distance} m");
         assert!(last > 560, "{last}");
+        let late = held.fields.values().filter(|value| value[..] == *b"late").count();
+        assert_eq!(late, 4 - usize::from(held.channel));
     }
 }
 

@@ -1,4 +1,5 @@
 //! Observers that come and go, speak and are silent, and are told again.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 
