@@ -9,6 +9,7 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -64,18 +65,31 @@ impl Database {
     /// Opens or creates the file at `path` for this process alone.
     pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
         let lock = lock(path)?;
-        let opened = connect(path).and_then(|connection| {
-            let generation = connection.query_row("SELECT generation FROM meta", [], |row| row.get(0))?;
-            Ok((connection, generation))
-        });
-        match opened {
-            Ok((connection, generation)) => Ok(Self { connection, generation, _lock: lock }),
-            Err(error) => Err(StoreError::Setup(format!(
-                "cannot open the database {}: {error}; check that the folder is writable and that the file is \
-                 this version's (format {FORMAT})",
+        // SQLite gives its other files the rights of this one.
+        private().open(path).map_err(|error| {
+            StoreError::Setup(format!(
+                "cannot write {}: {error}; give this user the right to write there",
                 path.display()
-            ))),
+            ))
+        })?;
+        let refused = |error: rusqlite::Error| {
+            StoreError::Setup(format!(
+                "cannot open the database {}: {error}; check that the folder is writable and the file a database",
+                path.display()
+            ))
+        };
+        let connection = connect(path).map_err(refused)?;
+        let format: i64 =
+            connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(refused)?;
+        if format != FORMAT {
+            return Err(StoreError::Setup(format!(
+                "the database {} has format {format}, this build reads {FORMAT}; run the build that wrote it",
+                path.display()
+            )));
         }
+        let generation =
+            connection.query_row("SELECT generation FROM meta", [], |row| row.get(0)).map_err(refused)?;
+        Ok(Self { connection, generation, _lock: lock })
     }
 
     pub(crate) const fn generation(&self) -> u16 {
@@ -105,20 +119,25 @@ impl Database {
     }
 }
 
+/// The connection, with the schema where the file is new.
 fn connect(path: &Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open(path)?;
     connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.set_prepared_statement_cache_capacity(32);
-    let format: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
     let empty: bool = connection.query_row("SELECT count(*) = 0 FROM sqlite_schema", [], |row| row.get(0))?;
-    if format == 0 && empty {
+    if empty {
         connection.execute_batch(&format!("BEGIN; {SCHEMA} PRAGMA user_version = {FORMAT}; COMMIT"))?;
-    } else if format != FORMAT {
-        return Err(rusqlite::Error::InvalidColumnType(0, format!("format {format}"), Type::Integer));
     }
     Ok(connection)
+}
+
+/// How files are made: they hold secrets, so only this user may read them.
+fn private() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(0o600);
+    options
 }
 
 /// Holds `PATH.lock` against other processes, and says who holds it otherwise.
@@ -126,15 +145,12 @@ fn lock(path: &Path) -> Result<File, StoreError> {
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
     let name = PathBuf::from(name);
-    let mut file =
-        OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&name).map_err(
-            |error| {
-                StoreError::Setup(format!(
-                    "cannot write {}: {error}; create the folder or give this user the right to write there",
-                    name.display()
-                ))
-            },
-        )?;
+    let mut file = private().open(&name).map_err(|error| {
+        StoreError::Setup(format!(
+            "cannot write {}: {error}; create the folder or give this user the right to write there",
+            name.display()
+        ))
+    })?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {

@@ -251,7 +251,7 @@ impl World {
     fn raise_tick<T: Tables>(&mut self, tables: &mut T, tick: Tick) -> Result<(), T::Error> {
         self.tick_high = self.tick_high.max(tick);
         if self.tick_high > self.tick_stored {
-            self.tick_stored = self.tick_high + TICK_RESERVE;
+            self.tick_stored = Tick(self.tick_high.0.saturating_add(TICK_RESERVE));
             tables.put_tick(self.id, self.tick_stored)?;
         }
         Ok(())
@@ -273,8 +273,8 @@ impl<H> Default for Grant<H> {
 }
 
 impl<H: Copy + Eq> Grant<H> {
-    fn revive(stored: StoredLease<H>, now: Duration) -> Self {
-        Self { deadline: now + stored.ttl, stored }
+    fn revive(stored: StoredLease<H>, opened: Duration) -> Self {
+        Self { deadline: opened.saturating_add(stored.ttl), stored }
     }
 
     fn is(&self, holder: H, epoch: Epoch) -> bool {
@@ -289,13 +289,16 @@ impl<H: Copy + Eq> Grant<H> {
 
     fn take(&mut self, holder: H, ttl: Duration, now: Duration, generation: u16) -> Epoch {
         let epoch = self.stored.epoch.next_in(generation);
-        *self = Self { stored: StoredLease { epoch, holder: Some(holder), ttl }, deadline: now + ttl };
+        *self = Self {
+            stored: StoredLease { epoch, holder: Some(holder), ttl },
+            deadline: now.saturating_add(ttl),
+        };
         epoch
     }
 
     /// Returns whether the stored part changed.
     fn extend(&mut self, ttl: Duration, now: Duration) -> bool {
-        self.deadline = now + ttl;
+        self.deadline = now.saturating_add(ttl);
         std::mem::replace(&mut self.stored.ttl, ttl) != ttl
     }
 }

@@ -1,6 +1,7 @@
 //! One suite for every store: rows C1 to C14, each against the memory, the file and the socket.
 
 mod fixture;
+mod history;
 mod process;
 mod rows;
 

@@ -1,13 +1,16 @@
 //! The real `store` process: killed, stopped, started twice.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use horizon_handoff::EntityKey;
+use horizon_handoff::{CasRequest, EntityKey};
 use horizon_model::{PlayerId, WorkerId};
 use horizon_state_store::{Env, LeaseError, Remote, Sqlite, StateStore, StoreError};
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
+use tokio::process::{Child, Command};
 
 use crate::fixture::WORLD;
 use crate::rows::{A, TTL, first, won};
@@ -20,37 +23,32 @@ struct Process(Child);
 
 impl Process {
     fn start(folder: &Path) -> Self {
-        Self(command(folder).spawn().expect("starts"))
+        Self(Command::from(command(folder)).kill_on_drop(true).spawn().expect("starts"))
     }
 
-    fn kill(&mut self) {
-        self.0.kill().expect("SIGKILL is delivered");
-        self.0.wait().expect("ends");
+    fn id(&self) -> u32 {
+        self.0.id().expect("runs")
     }
 
-    async fn terminate(&mut self) -> ExitStatus {
-        let id = rustix::process::Pid::from_child(&self.0);
-        rustix::process::kill_process(id, rustix::process::Signal::TERM).expect("SIGTERM is delivered");
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            if let Some(status) = self.0.try_wait().expect("can be waited for") {
-                return status;
-            }
-            assert!(Instant::now() < deadline, "the store does not end");
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+    fn signal(&self, signal: Signal) {
+        let id = Pid::from_raw(self.id().cast_signed()).expect("not zero");
+        kill_process(id, signal).expect("the signal is delivered");
     }
-}
 
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+    /// Waits for the end that was asked for.
+    async fn ended(&mut self) -> ExitStatus {
+        let ended = tokio::time::timeout(PATIENCE, self.0.wait()).await;
+        ended.expect("the store ends").expect("can be waited for")
+    }
+
+    async fn kill(&mut self) {
+        self.signal(Signal::KILL);
+        self.ended().await;
     }
 }
 
-fn command(folder: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_store"));
+fn command(folder: &Path) -> std::process::Command {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_store"));
     command.current_dir(folder).stderr(Stdio::piped());
     command.args(["--socket", "store.sock", "--database", "world.sqlite", "--admin", "127.0.0.1:0"]);
     command
@@ -100,7 +98,7 @@ async fn c10_an_answered_cas_survives_sigkill() {
         while records.len() < 100 {
             records.push(wins.recv().await.expect("the writers go on"));
         }
-        process.kill();
+        process.kill().await;
         while let Some(record) = wins.recv().await {
             records.push(record);
         }
@@ -132,7 +130,8 @@ async fn sigterm_answers_and_ends_cleanly() {
             tokio::spawn(async move { store.cas(batch).await })
         })
         .collect();
-    let status = process.terminate().await;
+    process.signal(Signal::TERM);
+    let status = process.ended().await;
     assert_eq!(status.code(), Some(0));
     assert!(!folder.path().join("store.sock").exists(), "the socket is gone");
     assert_eq!(std::fs::metadata(folder.path().join("world.sqlite-wal")).map_or(0, |log| log.len()), 0);
@@ -150,7 +149,7 @@ async fn sigterm_answers_and_ends_cleanly() {
         }
     }
     assert_eq!(store.owned(A).await.expect("answers").len(), 1000);
-    process.kill();
+    process.kill().await;
 }
 
 #[tokio::test]
@@ -159,7 +158,7 @@ async fn calls_during_an_outage() {
     let mut process = Process::start(folder.path());
     let store = connect(folder.path()).await;
     let mine = store.acquire(A, WorkerId(1), TTL).await.expect("free");
-    process.kill();
+    process.kill().await;
     // Asked while nobody is there, answered when somebody is.
     let confirm = tokio::spawn({
         let store = store.clone();
@@ -182,9 +181,59 @@ async fn calls_during_an_outage() {
     process = Process::start(folder.path());
     assert_eq!(confirm.await.expect("no call panics"), Ok(()));
     won(write.await.expect("no call panics"));
-    process.kill();
+    process.kill().await;
     let gone = store.confirm(&mine).await;
     assert!(matches!(gone, Err(LeaseError::Store(StoreError::Unavailable(_)))), "{gone:?}");
+}
+
+#[tokio::test]
+async fn a_stopped_store_holds_nobody() {
+    let folder = TempDir::new().expect("a temporary folder");
+    let process = Process::start(folder.path());
+    let store = connect(folder.path()).await;
+    let mine = store.acquire(A, WorkerId(1), TTL).await.expect("free");
+    process.signal(Signal::STOP);
+    let key = EntityKey::Player(PlayerId(1));
+    let (confirmed, written) = tokio::join!(store.confirm(&mine), store.cas(vec![first(key, &mine, 1)]));
+    assert!(matches!(confirmed, Err(LeaseError::Store(StoreError::Unavailable(_)))), "{confirmed:?}");
+    assert_eq!(written, Err(StoreError::Unknown));
+    process.signal(Signal::CONT);
+    let again = store.cas(vec![first(key, &mine, 1)]).await.expect("the store goes on");
+    assert_eq!(won(again[0].clone()).epoch.count(), 1, "both were the same attempt");
+}
+
+#[tokio::test]
+async fn a_full_disk_ends_the_store_and_loses_nothing() {
+    let folder = TempDir::new().expect("a temporary folder");
+    let store_command = command(folder.path());
+    let mut limited = Command::new("sh");
+    // A write beyond 512 KiB or 1 MiB (shells differ) of a file fails instead of killing the process.
+    limited.args(["-c", "trap '' XFSZ; ulimit -f 1024; exec \"$0\" \"$@\""]);
+    limited.arg(store_command.get_program()).args(store_command.get_args());
+    limited.current_dir(folder.path()).stderr(Stdio::piped()).kill_on_drop(true);
+    let limited = limited.spawn().expect("starts");
+    let store = connect(folder.path()).await;
+    let mine = store.acquire(A, WorkerId(1), TTL).await.expect("free");
+    let mut records = Vec::new();
+    let failed = loop {
+        let key = EntityKey::Player(PlayerId(records.len() as u128));
+        let request = CasRequest { capsule: vec![1; 16 * 1024], ..first(key, &mine, 1) };
+        match store.cas(vec![request]).await {
+            Ok(outcomes) => records.push((key, won(outcomes[0].clone()))),
+            Err(error) => break error,
+        }
+        assert!(records.len() < 1000, "the limit does not work");
+    };
+    assert_eq!(failed, StoreError::Unknown);
+    let output = tokio::time::timeout(PATIENCE, limited.wait_with_output()).await;
+    let output = output.expect("ends by itself").expect("can be waited for");
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stderr).expect("text");
+    assert!(said.contains("the database failed"), "{said}");
+    let _restarted = Process::start(folder.path());
+    for (key, record) in records {
+        assert_eq!(store.record(key).await, Ok(Some(record)));
+    }
 }
 
 #[tokio::test]
@@ -198,8 +247,8 @@ async fn two_stores_never_share_a_file_or_a_socket() {
         String::from_utf8(output.stderr).expect("text")
     };
     let same = refused(&[]);
-    assert!(same.contains(&format!("in use by process {}; stop that store", process.0.id())), "{same}");
-    let socket = Command::new(env!("CARGO_BIN_EXE_store"))
+    assert!(same.contains(&format!("in use by process {}; stop that store", process.id())), "{same}");
+    let socket = std::process::Command::new(env!("CARGO_BIN_EXE_store"))
         .current_dir(folder.path())
         .args(["--socket", "store.sock", "--database", "other.sqlite", "--admin", "127.0.0.1:0"])
         .output()
@@ -221,6 +270,10 @@ async fn what_cannot_be_opened_says_who_must_do_what() {
     };
     assert!(open("missing/world.sqlite").contains("create the folder"), "{}", open("missing/world.sqlite"));
     assert!(open("text").contains("not a database"), "{}", open("text"));
+    let newer = rusqlite::Connection::open(folder.path().join("newer")).expect("opens");
+    newer.execute_batch("CREATE TABLE t (a); PRAGMA user_version = 9").expect("written");
+    drop(newer);
+    assert!(open("newer").contains("has format 9, this build reads 1"), "{}", open("newer"));
     for address in ["redis:x", "unix", ""] {
         let error = horizon_state_store::open(address, WORLD).await.err().expect("no address");
         assert!(error.to_string().contains("write unix:PATH"), "{error}");
@@ -228,5 +281,7 @@ async fn what_cannot_be_opened_says_who_must_do_what() {
     assert!(horizon_state_store::open("memory:", WORLD).await.is_ok());
     let file = format!("sqlite:{}", folder.path().join("own.sqlite").display());
     let store = horizon_state_store::open(&file, WORLD).await.expect("opens");
+    let made = std::fs::metadata(folder.path().join("own.sqlite")).expect("there");
+    assert_eq!(made.permissions().mode() & 0o777, 0o600, "it holds keys");
     assert_eq!(store.generation().await, Ok(1));
 }

@@ -1,0 +1,180 @@
+//! Random histories: the file answers as the memory does, and epochs only rise.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use horizon_handoff::{CasOutcome, CasRequest, EntityKey, Expect, LeaseGuard, SessionCas, SessionOutcome};
+use horizon_model::{EdgeId, EntityId, Epoch, HandoffId, PlayerId, RegionId, SessionId, Tick, WorkerId};
+use horizon_state_store::{Backend, Reply, Request};
+use proptest::prelude::*;
+
+use crate::fixture::{File, Fixture, InMemory, WORLD};
+
+/// What happens next in a history. Small ranges, so that things meet.
+#[derive(Debug, Clone)]
+enum Step {
+    Ask(Request),
+    Pass { ms: u64 },
+    Restart,
+}
+
+fn epoch() -> impl Strategy<Value = Epoch> {
+    prop_oneof![20 => 0_u64..6, 1 => Just(1 << 48)].prop_map(|count| Epoch(Epoch::new(1, 0).0 + count))
+}
+
+fn region() -> impl Strategy<Value = RegionId> {
+    (0_u16..2).prop_map(RegionId)
+}
+
+fn worker() -> impl Strategy<Value = WorkerId> {
+    (0_u64..2).prop_map(|n| WorkerId(u64::MAX - n))
+}
+
+fn lease() -> impl Strategy<Value = horizon_handoff::Lease> {
+    (region(), worker(), epoch()).prop_map(|(region, worker, epoch)| horizon_handoff::Lease {
+        region,
+        worker,
+        epoch,
+    })
+}
+
+fn key() -> impl Strategy<Value = EntityKey> {
+    prop_oneof![
+        (0_u128..2).prop_map(|id| EntityKey::Player(PlayerId(id))),
+        (1_u64..3).prop_map(|bits| EntityKey::Object(EntityId::from_bits(bits).expect("not zero"))),
+    ]
+}
+
+fn cas() -> impl Strategy<Value = CasRequest> {
+    let expect = prop::option::of((epoch(), region()).prop_map(|(epoch, region)| Expect { epoch, region }));
+    let guard = (region(), worker(), epoch()).prop_map(|(region, worker, lease)| LeaseGuard {
+        region,
+        worker,
+        lease,
+    });
+    let body =
+        (0_u128..6, any::<u32>(), any::<u64>(), prop::collection::vec(any::<u8>(), 0..20), any::<bool>());
+    (key(), guard, expect, body).prop_map(|(key, guard, expect, (handoff, applied, tick, capsule, park))| {
+        CasRequest {
+            key,
+            guard,
+            expect,
+            handoff: HandoffId(handoff),
+            applied,
+            tick: Tick(tick),
+            capsule,
+            park,
+        }
+    })
+}
+
+fn cas_session() -> impl Strategy<Value = SessionCas> {
+    (0_u128..2, prop::option::of(epoch()), 0_u128..2, 0_u64..3, 0_u64..2).prop_map(
+        |(player, expect, session, nonce, edge)| SessionCas {
+            player: PlayerId(player),
+            expect,
+            session: SessionId(session),
+            nonce,
+            edge: EdgeId(edge),
+        },
+    )
+}
+
+fn request() -> impl Strategy<Value = Request> {
+    let ttl = || (1_u64..100).prop_map(Duration::from_millis);
+    prop_oneof![
+        3 => (region(), worker(), ttl()).prop_map(|(region, worker, ttl)| Request::Acquire(region, worker, ttl)),
+        2 => (lease(), ttl(), 0_u64..500).prop_map(|(lease, ttl, tick)| Request::Renew(lease, ttl, Tick(tick))),
+        1 => lease().prop_map(Request::Confirm),
+        1 => lease().prop_map(Request::Release),
+        1 => (region(), worker()).prop_map(|(region, worker)| Request::Evict(region, worker)),
+        1 => key().prop_map(Request::Record),
+        9 => prop::collection::vec(cas(), 1..4).prop_map(Request::Cas),
+        2 => region().prop_map(Request::Owned),
+        1 => (0_u128..2).prop_map(|player| Request::Session(PlayerId(player))),
+        4 => cas_session().prop_map(Request::CasSession),
+        1 => Just(Request::Leases),
+        2 => ((0_u64..2).prop_map(EdgeId), ttl()).prop_map(|(edge, ttl)| Request::AcquireDirector(edge, ttl)),
+        1 => Just(Request::SealingKeys),
+        1 => Just(Request::TickHigh),
+    ]
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        20 => request().prop_map(Step::Ask),
+        2 => (0_u64..120).prop_map(|ms| Step::Pass { ms }),
+        1 => Just(Step::Restart),
+    ]
+}
+
+/// The highest epoch seen of everything that has one.
+#[derive(Default)]
+struct Heights(BTreeMap<String, (Epoch, String)>);
+
+impl Heights {
+    /// A grant at an epoch of before must be the very same grant.
+    fn grant(&mut self, of: impl std::fmt::Debug, epoch: Epoch, what: impl std::fmt::Debug) {
+        let (of, what) = (format!("{of:?}"), format!("{what:?}"));
+        match self.0.get(&of) {
+            Some((before, same)) if *before == epoch => assert_eq!(*same, what, "{of} at {epoch} twice"),
+            Some((before, _)) => assert!(*before < epoch, "{of} fell from {before} to {epoch}"),
+            None => {}
+        }
+        self.0.insert(of, (epoch, what));
+    }
+
+    fn note(&mut self, request: &Request, reply: &Reply) {
+        match (request, reply) {
+            (Request::Acquire(region, ..), Reply::Granted(lease)) => self.grant(region, lease.epoch, lease),
+            (Request::AcquireDirector(edge, _), Reply::Director(Some(epoch))) => self.grant((), *epoch, edge),
+            (Request::CasSession(cas), Reply::CasSession(SessionOutcome::Won(session))) => {
+                self.grant(cas.player, session.epoch, session);
+            }
+            (Request::Cas(batch), Reply::Cas(outcomes)) => {
+                for (request, outcome) in batch.iter().zip(outcomes) {
+                    if let CasOutcome::Won(record) = outcome {
+                        self.grant(request.key, record.epoch, record);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+async fn play(steps: Vec<Step>) {
+    let (mut memory, mut file) = (InMemory::new(), File::new());
+    let mut heights = Heights::default();
+    let (mut here, mut there) = (memory.open(WORLD).await, file.open(WORLD).await);
+    for step in steps {
+        match step {
+            Step::Ask(request) => {
+                let (reply, same) = (here.call(request.clone()).await, there.call(request.clone()).await);
+                assert_eq!(reply, same, "{request:?}");
+                heights.note(&request, &reply.expect("memory always answers"));
+            }
+            Step::Pass { ms } => {
+                memory.clock().pass(ms);
+                file.clock().pass(ms);
+            }
+            Step::Restart => {
+                memory.restart().await;
+                file.restart().await;
+                (here, there) = (memory.open(WORLD).await, file.open(WORLD).await);
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
+
+    /// Whatever is asked in whatever order, over expiry and restarts: both stores answer alike, and
+    /// no epoch is granted twice for different things or after a higher one.
+    #[test]
+    fn stores_agree_and_epochs_rise(steps in prop::collection::vec(step(), 1..120)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        runtime.block_on(play(steps));
+    }
+}
