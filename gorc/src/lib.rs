@@ -41,5 +41,5 @@ pub use quantise::{
     quantise_yaw,
 };
 pub use replication::{Gorc, Stats};
-pub use view::View;
+pub use view::{Held, View};
 pub use wire::{DecodeError, Enter, LeaveReason, Spelling, Update, Visitor, decode};

@@ -1,6 +1,7 @@
 //! One replicated object: its samples, its fields, and what of them is new.
 
 use std::borrow::Cow;
+use std::collections::VecDeque;
 
 use horizon_model::{EntityId, ObjectTypeId, PlayerId, Pose, Tick, TickRate};
 
@@ -10,6 +11,9 @@ use crate::wire::MAX_FIELDS;
 
 /// Samples kept between two steps: one second of the world grid. The oldest go first.
 const MAX_PENDING: usize = 60;
+/// Samples of earlier steps kept for observers who come from another region, which may have been
+/// told less: twice the steps that an arrival makes up for.
+const MAX_RECENT: usize = 8;
 
 /// Everything about an object that appears.
 #[derive(Debug, Clone, PartialEq)]
@@ -54,6 +58,8 @@ pub(crate) struct Object {
     pub(crate) latest: Sample,
     /// Samples since the last step, oldest first.
     pub(crate) pending: Vec<Sample>,
+    /// The last samples of earlier steps, oldest first.
+    recent: VecDeque<Sample>,
     fields: Vec<Field>,
     revision: u32,
     /// Revision of the newest field of each channel.
@@ -71,6 +77,7 @@ impl Object {
             ghost: new.ghost,
             latest: sample,
             pending: vec![sample],
+            recent: VecDeque::with_capacity(MAX_RECENT),
             fields: Vec::new(),
             revision: 0,
             changed: [0; 4],
@@ -89,6 +96,21 @@ impl Object {
             self.pending.remove(0);
         }
         self.pending.push(self.latest);
+    }
+
+    /// The step is over: what was new is not any more.
+    pub(crate) fn settle(&mut self) {
+        for sample in self.pending.drain(..) {
+            if self.recent.len() == MAX_RECENT {
+                self.recent.pop_front();
+            }
+            self.recent.push_back(sample);
+        }
+    }
+
+    /// Every kept sample after `told`, oldest first.
+    pub(crate) fn samples_after(&self, told: Tick) -> Vec<Sample> {
+        self.recent.iter().chain(&self.pending).filter(|sample| sample.tick > told).copied().collect()
     }
 
     pub(crate) fn set_fields(&mut self, fields: Vec<Option<Vec<u8>>>, kind: &ObjectType) {

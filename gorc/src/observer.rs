@@ -17,7 +17,7 @@ use crate::interest::{Anchor, NONE, level};
 use crate::object::{Object, Sample};
 use crate::registry::ObjectType;
 use crate::replication::Stats;
-use crate::view::View;
+use crate::view::{Held, View};
 use crate::wire::{Enter, LeaveReason, MAX_FIELDS, Spelling, Update};
 
 /// Ticks for which an adopted object may be unknown here before the client is told to drop it: 5 s.
@@ -62,6 +62,10 @@ struct Row {
     level: u8,
     /// Innermost channel the receiver was told, or [`NONE`].
     told: u8,
+    /// Newest source tick that the receiver was told, or had no credit for.
+    told_tick: Tick,
+    /// Told by another region: the next samples are those after `told_tick`, of earlier steps too.
+    adopted: bool,
     /// Revision up to which the fields of each channel were told.
     revisions: [u32; 4],
     /// Channels whose due ticks passed without credit while fields had changed.
@@ -80,6 +84,8 @@ impl Row {
             entity,
             level: NONE,
             told: NONE,
+            told_tick: Tick(0),
+            adopted: false,
             revisions: [0; 4],
             owed: 0,
             snap: false,
@@ -127,17 +133,19 @@ impl Observer {
     }
 
     pub(crate) fn view(&self) -> View {
-        let told = self.rows.iter().filter(|row| row.told != NONE).map(|row| (row.entity, row.told));
-        let mut held: Vec<_> = told.chain(self.leaves.iter().map(|&(entity, _)| (entity, 3))).collect();
-        held.sort_unstable();
-        held.dedup_by_key(|(entity, _)| *entity);
+        let told = self.rows.iter().filter(|row| row.told != NONE);
+        let told = told.map(|row| Held { entity: row.entity, channel: row.told, tick: row.told_tick });
+        let despawned = self.leaves.iter().map(|&(entity, _)| Held { entity, channel: 3, tick: Tick(0) });
+        let mut held: Vec<_> = told.chain(despawned).collect();
+        held.sort_by_key(|held| held.entity);
+        held.dedup_by_key(|held| held.entity);
         View { held }
     }
 
     pub(crate) fn adopt(&mut self, view: &View) {
         self.forget_told();
         self.reset = false;
-        for &(entity, channel) in &view.held {
+        for &Held { entity, channel, tick } in &view.held {
             let at = match self.rows.binary_search_by_key(&entity, |row| row.entity) {
                 Ok(at) => at,
                 Err(at) => {
@@ -147,6 +155,7 @@ impl Observer {
             };
             let row = &mut self.rows[at];
             row.told = channel.min(3);
+            (row.told_tick, row.adopted) = (tick, true);
             row.level = row.level.min(row.told);
         }
     }
@@ -306,7 +315,10 @@ impl Observer {
         let mut row = row.unwrap_or_else(|| Row::new(seen.entity));
         (row.level, row.forget_at) = (level, None);
         let Some(body) = body else {
-            row.pass_over(seen);
+            if !self.spec.muted {
+                row.told_tick = row.told_tick.max(seen.object.latest.tick);
+                row.pass_over(seen);
+            }
             return (row.level != NONE || row.told != NONE).then_some(row);
         };
         match (row.told, row.level) {
@@ -327,9 +339,16 @@ impl Observer {
                 let gained =
                     if self.refresh { 0xf << level & 0xf } else { (1 << told) - (1 << level.min(told)) };
                 row.told = level;
-                self.update(tick, seen, &mut row, &seen.object.pending, gained, body, stats);
+                if row.adopted {
+                    let samples = seen.object.samples_after(row.told_tick);
+                    self.update(tick, seen, &mut row, &samples, gained, body, stats);
+                } else {
+                    self.update(tick, seen, &mut row, &seen.object.pending, gained, body, stats);
+                }
             }
         }
+        row.adopted = false;
+        row.told_tick = row.told_tick.max(seen.object.latest.tick);
         Some(row)
     }
 

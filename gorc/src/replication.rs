@@ -207,7 +207,8 @@ impl Gorc {
 
     /// What its client holds, told by another region; replaces all that was told here.
     ///
-    /// Nothing in it is entered again. Fields are sent once more at their next due tick, since only
+    /// Nothing in it is entered again, and positions go on after the ticks it names: kept samples that
+    /// the other region did not tell are told, those it did are not repeated. Fields are sent once more at their next due tick, since only
     /// the other region knows which were told. An object unknown here is kept for [`crate::PATIENCE`]
     /// ticks, in which its region may speak, and dropped after that.
     pub fn adopt_view(&mut self, id: ObserverId, view: &View) {
@@ -310,7 +311,7 @@ impl Gorc {
             }
         }
         for object in self.objects.values_mut() {
-            object.pending.clear();
+            object.settle();
         }
     }
 }

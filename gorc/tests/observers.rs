@@ -6,8 +6,8 @@ mod common;
 use common::{
     Holder, Said, client, entity, object, place, pose, rate, read, region, schema, step, step_with,
 };
-use gorc::{Gorc, LeaveReason, ObserverId, ObserverSpec, PATIENCE, REPEAT, Spelling, View};
-use horizon_model::Tick;
+use gorc::{Gorc, Held, LeaveReason, ObserverId, ObserverSpec, PATIENCE, REPEAT, Spelling, View};
+use horizon_model::{EntityId, Tick};
 
 const ME: u64 = 4;
 const ID: ObserverId = ObserverId(ME);
@@ -25,6 +25,15 @@ fn here(objects: u64) -> Gorc {
     world(objects, client(place(0.0, 0.0, 0.0)))
 }
 
+fn told(held: &[(EntityId, u8)]) -> View {
+    let held = held.iter().map(|&(entity, channel)| Held { entity, channel, tick: Tick(0) });
+    View { held: held.collect() }
+}
+
+fn pairs(view: &View) -> Vec<(EntityId, u8)> {
+    view.held.iter().map(|held| (held.entity, held.channel)).collect()
+}
+
 fn enters(said: &[Said]) -> usize {
     said.iter().filter(|said| matches!(said, Said::Enter { .. })).count()
 }
@@ -34,7 +43,7 @@ fn a_shadow_is_silent_and_its_first_frame_repeats_nothing() {
     let mut source = here(3);
     step(&mut source, 0, ME).unwrap();
     let view = View::decode(&source.view(ID).unwrap().encode()).unwrap();
-    assert_eq!(view.held, [(entity(1), 0), (entity(2), 0), (entity(3), 0)]);
+    assert_eq!(pairs(&view), [(entity(1), 0), (entity(2), 0), (entity(3), 0)]);
 
     let mut target = world(4, ObserverSpec { muted: true, ..client(place(0.0, 0.0, 0.0)) });
     assert_eq!(step(&mut target, 0, ME), None);
@@ -56,13 +65,41 @@ fn a_shadow_is_silent_and_its_first_frame_repeats_nothing() {
     assert_eq!(target.held_count(ID), 4);
 }
 
+/// The region before showed its own objects a step earlier, and this region's a step later, than this
+/// one does: neither may be missing a tick or repeat one.
+#[test]
+fn positions_go_on_after_the_ticks_that_were_told() {
+    let mut gorc = world(2, ObserverSpec { muted: true, ..client(place(0.0, 0.0, 0.0)) });
+    for tick in [2, 4, 6] {
+        gorc.sample(entity(1), Tick(tick), &pose(1.0, 0.0, 0.0), false);
+        gorc.sample(entity(2), Tick(tick), &pose(2.0, 0.0, 0.0), false);
+        step(&mut gorc, tick, ME);
+    }
+    let held = |n, tick| Held { entity: entity(n), channel: 0, tick: Tick(tick) };
+    gorc.adopt_view(ID, &View { held: vec![held(1, 2), held(2, 8)] });
+    gorc.set_muted(ID, false);
+    let mut ticks = Vec::new();
+    for tick in [8, 10] {
+        gorc.sample(entity(1), Tick(tick), &pose(1.0, 0.0, 0.0), false);
+        gorc.sample(entity(2), Tick(tick), &pose(2.0, 0.0, 0.0), false);
+        for said in step(&mut gorc, tick, ME).unwrap() {
+            if let Said::Update { entity, tick, position: Some(_), .. } = said {
+                ticks.push((entity, tick.0));
+            }
+        }
+    }
+    ticks.sort_unstable();
+    let (one, two) = (entity(1), entity(2));
+    assert_eq!(ticks, [(one, 4), (one, 6), (one, 8), (one, 10), (two, 10)]);
+}
+
 #[test]
 fn adoption_keeps_the_channels_that_hysteresis_kept() {
     let mut target = world(0, ObserverSpec { muted: true, ..client(place(0.0, 0.0, 0.0)) });
     target.spawn(object(1, 0, pose(52.0, 0.0, 0.0)));
     step(&mut target, 0, ME);
     assert_eq!(target.interest(ID, entity(1)), Some(1));
-    target.adopt_view(ID, &View { held: vec![(entity(1), 0)] });
+    target.adopt_view(ID, &told(&[(entity(1), 0)]));
     target.set_muted(ID, false);
     step(&mut target, 2, ME);
     assert_eq!(target.held(ID, entity(1)), Some(0));
@@ -71,7 +108,7 @@ fn adoption_keeps_the_channels_that_hysteresis_kept() {
 #[test]
 fn adopted_strangers_get_patience() {
     let mut gorc = here(0);
-    gorc.adopt_view(ID, &View { held: vec![(entity(1), 0), (entity(2), 2)] });
+    gorc.adopt_view(ID, &told(&[(entity(1), 0), (entity(2), 2)]));
     let mut tick = 100;
     while tick < 100 + PATIENCE {
         if tick == 200 {
@@ -84,13 +121,13 @@ fn adopted_strangers_get_patience() {
     }
     let said = step(&mut gorc, tick, ME).unwrap();
     assert!(said.contains(&Said::Leave(entity(1), LeaveReason::OutOfRange)), "{said:?}");
-    assert_eq!(gorc.view(ID).unwrap().held, [(entity(2), 0)]);
+    assert_eq!(pairs(&gorc.view(ID).unwrap()), [(entity(2), 0)]);
 }
 
 #[test]
 fn fields_of_adopted_objects_are_told_once_more() {
     let mut gorc = here(1);
-    gorc.adopt_view(ID, &View { held: vec![(entity(1), 0)] });
+    gorc.adopt_view(ID, &told(&[(entity(1), 0)]));
     let mut holder = Holder::default();
     holder.held.insert(entity(1), common::Held::default());
     for tick in (2..64).step_by(2) {
@@ -171,7 +208,11 @@ fn without_credit_nothing_is_lost_but_positions() {
     gorc.despawn(entity(2), LeaveReason::Gone);
     gorc.spawn(object(3, 2, pose(1.0, 0.0, 0.0)));
     assert_eq!(step_with(&mut gorc, 2, ME, false), None);
-    assert_eq!(gorc.view(ID).unwrap().held, [(entity(1), 0), (entity(2), 3)], "what the client still holds");
+    assert_eq!(
+        pairs(&gorc.view(ID).unwrap()),
+        [(entity(1), 0), (entity(2), 3)],
+        "what the client still holds"
+    );
     gorc.sample(entity(1), Tick(4), &pose(9.0, 0.0, 0.0), false);
     let said = step(&mut gorc, 4, ME).unwrap();
     assert_eq!(said.len(), 3, "{said:?}");
