@@ -1,0 +1,22 @@
+//! What a region would need to go on after a crash: its effects, tick by tick.
+//!
+//! One folder per region, one segment per lease epoch, in parts:
+//!
+//! ```text
+//! journal/<world>/<region>/<lease>-<part>.seg
+//!   part 0:  Takeover{lease, predecessor, cut} · Snapshot · Tick · Tick …
+//!   part n:  Snapshot · Tick …                    (a full part is followed by the next; older ones go)
+//! frame:     u32 length · u32 CRC-32C of the payload · payload (rkyv)
+//! ```
+//!
+//! The cut is what makes late writes of an earlier holder harmless: a successor names, durably and
+//! before it applies anything, how much of its predecessor's segment it has read. What lies beyond
+//! that cut is void for ever. Effects are acknowledged only after `append → sync → confirm the lease`.
+
+mod record;
+mod segment;
+mod writer;
+
+pub use record::{Cut, EntityPut, Gone, Inbound, JournalRecord, Outbound, Snapshot, TickRecord};
+pub use segment::{JournalError, Recovered, Segment, recover};
+pub use writer::{Fence, FenceError, JournalBehind, JournalWriter, Written};

@@ -1,0 +1,162 @@
+//! The records of a journal: effects, never inputs, so recovery runs no handler.
+
+use horizon_model::{EntityId, Epoch, RegionId, Tick};
+use horizon_protocol::link::{EntityKey, Part, Post};
+use rkyv::{Archive, Deserialize, Serialize};
+
+/// How much of a predecessor's segment a successor has read.
+#[derive(Archive, Serialize, Deserialize, Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cut {
+    /// The predecessor's lease epoch.
+    pub lease: Epoch,
+    /// Its part.
+    pub part: u32,
+    /// Bytes of that part.
+    pub bytes: u64,
+}
+
+/// State of one entity, complete or changed pieces of it.
+#[derive(Archive, Serialize, Deserialize, Debug, Clone, PartialEq)]
+pub struct EntityPut {
+    /// Who.
+    pub entity: EntityId,
+    /// Whose record in the store.
+    pub key: EntityKey,
+    /// Authority epoch; parts of a player apply only where the epoch is the same.
+    pub epoch: Epoch,
+    /// The parts are everything there is.
+    pub complete: bool,
+    /// Pieces of the entity's capsule.
+    pub parts: Vec<Part>,
+}
+
+/// An entity that is not here any more: handed over, parked or despawned.
+#[derive(Archive, Serialize, Deserialize, Debug, Clone, PartialEq)]
+pub struct Gone {
+    /// Who.
+    pub entity: EntityId,
+    /// Whose record.
+    pub key: EntityKey,
+    /// Epoch under which it was owned here last.
+    pub epoch: Epoch,
+}
+
+/// Messages to one other region that it has not confirmed.
+#[derive(Archive, Serialize, Deserialize, Debug, Clone, PartialEq, Default)]
+pub struct Outbound {
+    /// Number of the last message made.
+    pub last: u64,
+    /// Oldest first.
+    pub waiting: Vec<Post>,
+}
+
+/// What has been taken from one other region.
+#[derive(Archive, Serialize, Deserialize, Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Inbound {
+    /// The sender.
+    pub from: RegionId,
+    /// The sender's lease: numbers count within it.
+    pub lease: Epoch,
+    /// Highest number taken.
+    pub number: u64,
+}
+
+/// One tick's effects, all or nothing.
+#[derive(Archive, Serialize, Deserialize, Debug, Clone, PartialEq, Default)]
+pub struct TickRecord {
+    /// The tick.
+    pub tick: Tick,
+    /// Ids handed out so far.
+    pub minted: u32,
+    /// Spawned, arrived and changed entities.
+    pub puts: Vec<EntityPut>,
+    /// Entities that left.
+    pub gone: Vec<Gone>,
+    /// Messages made for other regions.
+    pub posted: Vec<(RegionId, Post)>,
+    /// Messages that other regions confirmed, by number.
+    pub confirmed: Vec<(RegionId, u64)>,
+    /// Messages taken from other regions.
+    pub taken: Vec<Inbound>,
+}
+
+/// Everything at one tick.
+#[derive(Archive, Serialize, Deserialize, Debug, Clone, PartialEq, Default)]
+pub struct Snapshot {
+    /// The tick.
+    pub tick: Tick,
+    /// All entities, complete.
+    pub entities: Vec<EntityPut>,
+    /// Unconfirmed messages, by receiver.
+    pub outbound: Vec<(RegionId, Outbound)>,
+    /// What was taken, by sender.
+    pub inbound: Vec<Inbound>,
+}
+
+/// One frame of a segment.
+#[derive(Archive, Serialize, Deserialize, Debug, Clone, PartialEq)]
+pub enum JournalRecord {
+    /// First record of a segment.
+    Takeover {
+        /// The new holder's lease.
+        lease: Epoch,
+        /// What it has read; `None` for the first holder ever.
+        predecessor: Option<Cut>,
+    },
+    /// Everything so far; what came before it in this segment is not needed any more.
+    Snapshot(Snapshot),
+    /// One tick.
+    Tick(TickRecord),
+}
+
+impl Snapshot {
+    /// Lays one tick over the state.
+    pub fn apply(&mut self, record: TickRecord) {
+        self.tick = self.tick.max(record.tick);
+        for gone in record.gone {
+            self.entities.retain(|put| put.entity != gone.entity);
+        }
+        for put in record.puts {
+            match self.entities.iter_mut().find(|held| held.entity == put.entity) {
+                Some(held) if put.complete => *held = put,
+                Some(held) => {
+                    held.epoch = put.epoch;
+                    for part in put.parts {
+                        held.parts.retain(|old| old.name != part.name);
+                        if part.bytes.is_some() {
+                            held.parts.push(part);
+                        }
+                    }
+                }
+                None if put.complete => self.entities.push(put),
+                // Changes of an entity that left in the meantime.
+                None => {}
+            }
+        }
+        for (to, post) in record.posted {
+            let lane = self.lane(to);
+            lane.last = lane.last.max(post.number);
+            lane.waiting.push(post);
+        }
+        for (to, number) in record.confirmed {
+            self.lane(to).waiting.retain(|post| post.number > number);
+        }
+        for taken in record.taken {
+            match self.inbound.iter_mut().find(|held| held.from == taken.from) {
+                Some(held) => *held = taken,
+                None => self.inbound.push(taken),
+            }
+        }
+    }
+
+    fn lane(&mut self, to: RegionId) -> &mut Outbound {
+        let index = match self.outbound.iter().position(|(region, _)| *region == to) {
+            Some(index) => index,
+            None => {
+                self.outbound.push((to, Outbound::default()));
+                self.outbound.len() - 1
+            }
+        };
+        &mut self.outbound[index].1
+    }
+}

@@ -1,0 +1,174 @@
+//! The journal thread: takes what is queued, writes it, syncs once, confirms the lease, reports.
+
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::thread::JoinHandle;
+
+use horizon_model::Tick;
+use tracing::error;
+
+use super::record::{JournalRecord, Snapshot, TickRecord};
+use super::segment::{JournalError, Segment};
+
+/// Ticks that may wait for the disk: more than a minute at 30 Hz.
+const QUEUE: usize = 2048;
+
+/// Asks the store whether the lease is still ours. Called on the journal thread after each sync.
+pub trait Fence: Send {
+    /// `Ok` when the lease is certain to be current.
+    fn confirm(&mut self) -> Result<(), FenceError>;
+}
+
+/// Why a lease could not be confirmed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FenceError {
+    /// Another holder has a higher epoch: nothing written since may be acknowledged, ever.
+    Lost,
+    /// The store does not answer; the next batch asks again.
+    Unreachable,
+}
+
+/// What the journal thread reports.
+#[derive(Debug)]
+pub enum Written {
+    /// Everything up to this tick is durable and was written under a current lease.
+    Durable(Tick),
+    /// Written and synced, but the lease could not be confirmed.
+    Unconfirmed,
+    /// The lease is lost.
+    Lost,
+    /// The disk failed. The process must end: it cannot know what was kept.
+    Failed(JournalError),
+}
+
+enum Job {
+    Tick(Box<TickRecord>),
+    Rotate(Box<Snapshot>),
+    /// Nothing to write; confirm and report up to here.
+    Mark(Tick),
+}
+
+/// The tick thread's handle to the journal.
+pub struct JournalWriter {
+    jobs: Option<SyncSender<Job>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// The queue to the disk is full for over a minute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the journal is more than {QUEUE} ticks behind; the disk does not keep up")]
+pub struct JournalBehind;
+
+impl JournalWriter {
+    /// Starts the thread. `report` is called on it.
+    pub fn start(
+        segment: Segment,
+        fence: Box<dyn Fence>,
+        part_bytes: u64,
+        report: Box<dyn Fn(Written) + Send>,
+        wants_snapshot: Box<dyn Fn() + Send>,
+    ) -> Self {
+        let (jobs, queue) = sync_channel(QUEUE);
+        let thread = std::thread::Builder::new()
+            .name("journal".into())
+            .spawn(move || run(segment, fence, part_bytes, &queue, &*report, &*wants_snapshot))
+            .expect("a thread can be started");
+        Self { jobs: Some(jobs), thread: Some(thread) }
+    }
+
+    /// Queues one tick's record.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalBehind`]; then the region must stop rather than run ahead of its disk.
+    pub fn tick(&self, record: TickRecord) -> Result<(), JournalBehind> {
+        self.send(Job::Tick(Box::new(record)))
+    }
+
+    /// Queues a snapshot that starts a new part.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::tick`].
+    pub fn rotate(&self, snapshot: Snapshot) -> Result<(), JournalBehind> {
+        self.send(Job::Rotate(Box::new(snapshot)))
+    }
+
+    /// Asks for a report up to `tick` although it has no record.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::tick`].
+    pub fn mark(&self, tick: Tick) -> Result<(), JournalBehind> {
+        self.send(Job::Mark(tick))
+    }
+
+    fn send(&self, job: Job) -> Result<(), JournalBehind> {
+        let jobs = self.jobs.as_ref().expect("the sender lives until drop");
+        match jobs.try_send(job) {
+            Ok(()) => Ok(()),
+            Err(TrySendError::Full(_)) => Err(JournalBehind),
+            // The thread reported `Failed` before it ended.
+            Err(TrySendError::Disconnected(_)) => Ok(()),
+        }
+    }
+}
+
+impl Drop for JournalWriter {
+    /// Waits until everything queued is durable.
+    fn drop(&mut self) {
+        drop(self.jobs.take());
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            error!("the journal thread panicked");
+        }
+    }
+}
+
+fn run(
+    mut segment: Segment,
+    mut fence: Box<dyn Fence>,
+    part_bytes: u64,
+    queue: &Receiver<Job>,
+    report: &dyn Fn(Written),
+    wants_snapshot: &dyn Fn(),
+) {
+    let mut asked = false;
+    while let Ok(first) = queue.recv() {
+        let mut newest = Tick::default();
+        let mut dirty = false;
+        for job in std::iter::once(first).chain(queue.try_iter()) {
+            let result = match job {
+                Job::Tick(record) => {
+                    newest = newest.max(record.tick);
+                    dirty = true;
+                    segment.append(&JournalRecord::Tick(*record))
+                }
+                Job::Rotate(snapshot) => {
+                    asked = false;
+                    dirty = false;
+                    segment.rotate(*snapshot)
+                }
+                Job::Mark(tick) => {
+                    newest = newest.max(tick);
+                    Ok(())
+                }
+            };
+            if let Err(error) = result {
+                return report(Written::Failed(error));
+            }
+        }
+        if dirty && let Err(error) = segment.sync() {
+            return report(Written::Failed(error));
+        }
+        if segment.part_bytes() > part_bytes && !asked {
+            asked = true;
+            wants_snapshot();
+        }
+        match fence.confirm() {
+            Ok(()) => report(Written::Durable(newest)),
+            Err(FenceError::Lost) => report(Written::Lost),
+            Err(FenceError::Unreachable) => report(Written::Unconfirmed),
+        }
+    }
+}

@@ -1,0 +1,362 @@
+//! Plugin messages: to players here, and to players that other regions own.
+//!
+//! Whatever leaves this region is numbered per receiver, journalled with the tick that made it, sent
+//! when that is durable, and kept until the receiver has it durably. The receiver remembers the
+//! highest number. Broadcasts carry a number of their own, and each player remembers what it has
+//! heard from whom, so that walking across a border neither repeats one nor loses it.
+
+use horizon_model::{EntityId, Epoch, PlayerId, RegionId, Tick};
+use horizon_protocol::client::Spelling;
+use horizon_protocol::link::{EntityKey, Lane, Post, PostTarget, RegionToEdge, RegionToRegion};
+use tracing::{debug, warn};
+
+use super::{Output, Region};
+use crate::journal::Inbound;
+use crate::plugin::transcode_to_json;
+use crate::world::{Effect, WaitingEvent};
+
+/// How long broadcasts are kept for players on their way here, in ticks: ten seconds.
+const KEEP_BROADCASTS: u64 = 600;
+/// Events of one player that wait for room in the tail.
+const MAX_WAITING: usize = 256;
+
+/// A broadcast that players who arrive may not have heard.
+#[derive(Debug, Clone)]
+pub(crate) struct Broadcast {
+    origin: RegionId,
+    lease: Epoch,
+    number: u64,
+    namespace: String,
+    event: String,
+    payload: Vec<u8>,
+    taken: Tick,
+}
+
+impl Region {
+    /// Takes what handlers asked for since the last call.
+    pub(super) fn deliver_effects(&mut self) {
+        for effect in std::mem::take(&mut self.world.effects) {
+            match effect {
+                Effect::Send { to, namespace, event, payload } => {
+                    self.send_to(to, namespace, event, payload, None);
+                }
+                Effect::Broadcast { namespace, event, payload } => {
+                    self.broadcasts += 1;
+                    let number = self.broadcasts;
+                    let elsewhere: Vec<RegionId> =
+                        self.placements.keys().copied().filter(|region| *region != self.world.region).collect();
+                    for region in elsewhere {
+                        self.post(
+                            region,
+                            PostTarget::Everyone { broadcast: number },
+                            namespace.clone(),
+                            event.clone(),
+                            payload.clone(),
+                        );
+                    }
+                    let broadcast = Broadcast {
+                        origin: self.world.region,
+                        lease: self.lease.epoch,
+                        number,
+                        namespace,
+                        event,
+                        payload,
+                        taken: self.world.tick,
+                    };
+                    self.hear(broadcast);
+                }
+            }
+        }
+    }
+
+    /// To a player: here, or at the region that is known to own it. `came_from` breaks circles.
+    fn send_to(
+        &mut self,
+        to: PlayerId,
+        namespace: String,
+        event: String,
+        payload: Vec<u8>,
+        came_from: Option<RegionId>,
+    ) {
+        let owned = self.world.avatar(to).map(|entity| (entity.id, entity.frozen));
+        match owned {
+            Some((id, false)) => self.push_event(id, namespace, event, payload),
+            // Nothing but its own final state may change a frozen player: whoever owns it next
+            // delivers. The target sends it back if the handoff is undone.
+            Some((id, true)) => match self.frozen_target(id) {
+                Some(region) => {
+                    self.post(region, PostTarget::Entity(EntityKey::Player(to)), namespace, event, payload);
+                }
+                None => debug!(player = %to, "event for a player who leaves the world"),
+            },
+            None => match self.world.origin_of(EntityKey::Player(to)) {
+                Some(region) => {
+                    self.post(region, PostTarget::Entity(EntityKey::Player(to)), namespace, event, payload);
+                }
+                // On its way here: the sender believed us to own it before we do.
+                None if came_from.is_some() && self.expects(EntityKey::Player(to)) => {
+                    self.early_posts.push((to, namespace, event, payload, came_from));
+                }
+                None => debug!(player = %to, "event for a player nobody here knows"),
+            },
+        }
+    }
+
+    /// Delivers what came before its player did.
+    pub(super) fn deliver_early_posts(&mut self) {
+        for (to, namespace, event, payload, came_from) in std::mem::take(&mut self.early_posts) {
+            self.send_to(to, namespace, event, payload, came_from);
+        }
+    }
+
+    /// A numbered event for an owned player. It leaves when the tick is durable.
+    fn push_event(&mut self, id: EntityId, namespace: String, event: String, payload: Vec<u8>) {
+        let Some(entity) = self.world.entities.get_mut(&id) else {
+            return;
+        };
+        let Some(player) = entity.player.as_deref_mut() else {
+            return;
+        };
+        if player.waiting.len() >= MAX_WAITING {
+            warn!(player = %entity.key_text(), "a player who acknowledges nothing loses an unnumbered event");
+            return;
+        }
+        player.waiting.push_back(WaitingEvent { namespace, event, payload });
+        entity.touch_tail();
+        self.fill_tail(id);
+    }
+
+    /// Numbers waiting events while the tail has room.
+    pub(super) fn fill_tail(&mut self, id: EntityId) {
+        let epoch = self.epoch_of(id);
+        let Some(entity) = self.world.entities.get_mut(&id) else {
+            return;
+        };
+        let EntityKey::Player(key) = entity.key else {
+            return;
+        };
+        let Some(player) = entity.player.as_deref_mut() else {
+            return;
+        };
+        let mut outputs = Vec::new();
+        while let Some(event) = player.waiting.front() {
+            let Ok(number) =
+                player.tail.push(&event.namespace, &event.event, event.payload.clone())
+            else {
+                break;
+            };
+            let event = player.waiting.pop_front().expect("the front was just seen");
+            outputs.push((player.session.edge, number, player.session.spelling, event));
+        }
+        for (edge, number, spelling, event) in outputs {
+            let message =
+                self.event_message(key, epoch, number, spelling, &event.namespace, &event.event, &event.payload);
+            self.hold(Output::Edge(edge, Lane::of_player(key), message));
+        }
+    }
+
+    /// Sends every unacknowledged event again: a new connection, edge or owner.
+    pub(super) fn resend_events(&mut self, id: EntityId) {
+        let epoch = self.epoch_of(id);
+        let Some(entity) = self.world.entities.get(&id) else {
+            return;
+        };
+        let (EntityKey::Player(key), Some(player)) = (entity.key, entity.player.as_deref()) else {
+            return;
+        };
+        let (edge, spelling) = (player.session.edge, player.session.spelling);
+        let messages: Vec<RegionToEdge> = player
+            .tail
+            .unacked()
+            .map(|event| {
+                self.event_message(
+                    key,
+                    epoch,
+                    event.number,
+                    spelling,
+                    &event.namespace,
+                    &event.event,
+                    &event.payload,
+                )
+            })
+            .collect();
+        for message in messages {
+            self.hold(Output::Edge(edge, Lane::of_player(key), message));
+        }
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "one message, spelled out")]
+    fn event_message(
+        &self,
+        player: PlayerId,
+        epoch: Epoch,
+        number: u32,
+        spelling: Spelling,
+        namespace: &str,
+        event: &str,
+        payload: &[u8],
+    ) -> RegionToEdge {
+        let payload = match spelling {
+            Spelling::Binary => payload.to_vec(),
+            Spelling::Json => transcode_to_json(payload).unwrap_or_else(|error| {
+                warn!(%error, namespace, event, "an event payload is not MessagePack");
+                b"null".to_vec()
+            }),
+        };
+        let (name, spelled) = match self.names.get(&(namespace.to_owned(), event.to_owned())) {
+            Some(index) => (*index, None),
+            None => (u16::MAX, Some((namespace.to_owned(), event.to_owned()))),
+        };
+        RegionToEdge::Event { player, epoch, number, name, spelled, payload }
+    }
+
+    /// Numbers a message for another region and keeps it until that region has it.
+    fn post(
+        &mut self,
+        to: RegionId,
+        target: PostTarget,
+        namespace: String,
+        event: String,
+        payload: Vec<u8>,
+    ) {
+        let lane = self.outbound.entry(to).or_default();
+        lane.last += 1;
+        let post = Post {
+            from: self.world.region,
+            lease: self.lease.epoch,
+            number: lane.last,
+            target,
+            namespace,
+            event,
+            payload,
+        };
+        lane.waiting.push(post.clone());
+        self.record.posted.push((to, post.clone()));
+        if let Some(worker) = self.worker_of(to) {
+            self.hold(Output::Worker(worker, Lane::Control, RegionToRegion::Post(Box::new(post))));
+        }
+    }
+
+    /// Sends everything unconfirmed again: a link came up, or the receiver was recovered.
+    pub(super) fn resend_posts(&mut self, to: RegionId) {
+        let Some(worker) = self.worker_of(to) else {
+            return;
+        };
+        let posts: Vec<Post> = self.outbound.get(&to).map(|lane| lane.waiting.clone()).unwrap_or_default();
+        for post in posts {
+            self.hold(Output::Worker(worker, Lane::Control, RegionToRegion::Post(Box::new(post))));
+        }
+    }
+
+    /// A message from another region: once, in order of its numbers.
+    pub(super) fn take_post(&mut self, post: Post) {
+        let held = self.inbound.get(&post.from).copied();
+        let expected = match held {
+            Some(held) if held.lease > post.lease => return,
+            Some(held) if held.lease == post.lease => held.number + 1,
+            // What a new lease has not confirmed to its predecessor it sends again under old
+            // numbers, so the first number seen is taken as it is.
+            _ => post.number,
+        };
+        if post.number < expected {
+            // Taken already: confirm again when durable.
+            self.confirm_post(post.from, post.lease, expected - 1);
+            return;
+        }
+        if post.number > expected {
+            return;
+        }
+        let taken = Inbound { from: post.from, lease: post.lease, number: post.number };
+        self.inbound.insert(post.from, taken);
+        self.record.taken.retain(|held| held.from != post.from);
+        self.record.taken.push(taken);
+        self.confirm_post(post.from, post.lease, post.number);
+        match post.target {
+            PostTarget::Entity(EntityKey::Player(player)) => {
+                self.send_to(player, post.namespace, post.event, post.payload, Some(post.from));
+            }
+            PostTarget::Entity(EntityKey::Object(entity)) => {
+                debug!(%entity, "messages to objects are not routed");
+            }
+            PostTarget::Everyone { broadcast } => {
+                let broadcast = Broadcast {
+                    origin: post.from,
+                    lease: post.lease,
+                    number: broadcast,
+                    namespace: post.namespace,
+                    event: post.event,
+                    payload: post.payload,
+                    taken: self.world.tick,
+                };
+                self.hear(broadcast);
+            }
+        }
+    }
+
+    fn confirm_post(&mut self, to: RegionId, lease: Epoch, number: u64) {
+        if let Some(worker) = self.worker_of(to) {
+            let region = self.world.region;
+            self.hold(Output::Worker(
+                worker,
+                Lane::Control,
+                RegionToRegion::PostAck { region, lease, number },
+            ));
+        }
+    }
+
+    /// Another region has our messages durably.
+    pub(super) fn posts_confirmed(&mut self, by: RegionId, lease: Epoch, number: u64) {
+        if let Some(lane) = self.outbound.get_mut(&by) {
+            let before = lane.waiting.len();
+            lane.waiting.retain(|post| post.lease > lease || (post.lease == lease && post.number > number));
+            if lane.waiting.len() < before {
+                self.record.confirmed.push((by, number));
+            }
+        }
+    }
+
+    fn hear(&mut self, broadcast: Broadcast) {
+        let players: Vec<EntityId> = self.world.players.values().copied().collect();
+        for id in players {
+            self.tell(id, &broadcast);
+        }
+        self.recent.push_back(broadcast);
+        let now = self.world.tick;
+        while self.recent.front().is_some_and(|old| now.saturating_since(old.taken) > KEEP_BROADCASTS) {
+            self.recent.pop_front();
+        }
+    }
+
+    /// Tells one player a broadcast it has not heard.
+    fn tell(&mut self, id: EntityId, broadcast: &Broadcast) {
+        let Some(entity) = self.world.entities.get_mut(&id).filter(|entity| !entity.frozen) else {
+            return;
+        };
+        let Some(player) = entity.player.as_deref_mut() else {
+            return;
+        };
+        let version = (broadcast.lease, broadcast.number);
+        if player.heard.get(&broadcast.origin).is_some_and(|heard| *heard >= version) {
+            return;
+        }
+        player.heard.insert(broadcast.origin, version);
+        entity.touch_heard();
+        self.push_event(id, broadcast.namespace.clone(), broadcast.event.clone(), broadcast.payload.clone());
+    }
+
+    /// Tells a player who has just come from another region what it missed on the way.
+    pub(super) fn catch_up_broadcasts(&mut self, id: EntityId) {
+        for broadcast in self.recent.clone() {
+            self.tell(id, &broadcast);
+        }
+    }
+
+    /// What a player who joins now has, by definition, heard: everything so far.
+    pub(super) fn heard_so_far(&self) -> std::collections::BTreeMap<RegionId, (Epoch, u64)> {
+        let mut heard = std::collections::BTreeMap::new();
+        for broadcast in &self.recent {
+            heard.insert(broadcast.origin, (broadcast.lease, broadcast.number));
+        }
+        heard
+    }
+}

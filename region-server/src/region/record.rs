@@ -1,0 +1,113 @@
+//! What of a tick goes into the journal, and what waits for it.
+
+use horizon_model::Tick;
+use horizon_protocol::link::EntityKey;
+
+use super::{Output, Region};
+use crate::journal::{EntityPut, Gone, Snapshot, TickRecord};
+
+impl Region {
+    /// Notes an entity that left, whichever way.
+    pub(super) fn record_gone(&mut self, gone: Gone) {
+        self.record.puts.retain(|put| put.entity != gone.entity);
+        self.record.gone.push(gone);
+    }
+
+    /// Notes what handlers despawned.
+    pub(super) fn record_despawns(&mut self) {
+        for (entity, key) in std::mem::take(&mut self.world.despawned) {
+            let epoch = self.epoch_of(entity);
+            self.forget_crossing(entity);
+            self.record_gone(Gone { entity, key, epoch });
+        }
+    }
+
+    /// Closes the tick's record and ties everything held since the last one to it.
+    pub(super) fn write_record(&mut self, tick: Tick) {
+        let pose_ticks = self.config.pose_ticks;
+        let mut puts = Vec::new();
+        let ids: Vec<_> = self.world.entities.keys().copied().collect();
+        for id in ids {
+            let epoch = self.epoch_of(id);
+            let names = self.world.entities.get(&id).map(|entity| entity.type_id);
+            let names = self.world.field_names(names.expect("the id was just listed")).to_vec();
+            let entity = self.world.entities.get_mut(&id).expect("the id was just listed");
+            if entity.unrecorded {
+                entity.unrecorded = false;
+                entity.dirty.clear();
+                entity.pose_recorded = tick;
+                entity.recorded_pose = entity.pose;
+                let parts = entity.durable_capsule(&names).all_parts();
+                puts.push(EntityPut { entity: id, key: entity.key, epoch, complete: true, parts });
+                continue;
+            }
+            let moved = entity.pose != entity.recorded_pose;
+            if moved && tick.saturating_since(entity.pose_recorded) >= pose_ticks {
+                entity.touch_pose();
+            }
+            if entity.dirty.is_empty() {
+                continue;
+            }
+            // Whatever is written anyway carries the newest pose with it.
+            if moved {
+                entity.touch_pose();
+                entity.pose_recorded = tick;
+                entity.recorded_pose = entity.pose;
+            }
+            let key = entity.key;
+            let parts = entity.take_changes(&names);
+            puts.push(EntityPut { entity: id, key, epoch, complete: false, parts });
+        }
+        let mut record = std::mem::take(&mut self.record);
+        record.puts.extend(puts);
+        record.tick = tick;
+        record.minted = self.world.minted;
+        let empty = TickRecord { tick, minted: record.minted, ..TickRecord::default() } == record;
+        if !empty {
+            self.last_recorded = tick;
+            self.out.push(Output::Journal(Box::new(record)));
+        } else if self.flush {
+            self.last_recorded = tick;
+            self.out.push(Output::Mark(tick));
+        }
+        self.flush = false;
+        if std::mem::take(&mut self.want_snapshot) {
+            let snapshot = self.snapshot();
+            self.out.push(Output::Rotate(Box::new(snapshot)));
+        }
+        let last = self.last_recorded;
+        for (at, _) in self.held.iter_mut().rev().take_while(|(at, _)| at.0 == u64::MAX) {
+            *at = last;
+        }
+        if last <= self.durable {
+            self.durable_up_to(self.durable);
+        }
+    }
+
+    /// Everything, for a new part of the journal.
+    pub(super) fn snapshot(&self) -> Snapshot {
+        let entities = self
+            .world
+            .entities
+            .values()
+            .map(|entity| EntityPut {
+                entity: entity.id,
+                key: entity.key,
+                epoch: self.epoch_of(entity.id),
+                complete: true,
+                parts: entity.durable_capsule(self.world.field_names(entity.type_id)).all_parts(),
+            })
+            .collect();
+        Snapshot {
+            tick: self.world.tick,
+            entities,
+            outbound: self.outbound.iter().map(|(region, lane)| (*region, lane.clone())).collect(),
+            inbound: self.inbound.values().copied().collect(),
+        }
+    }
+
+    /// Whether an entity with this key is ours or about to be.
+    pub(super) fn holds(&self, key: EntityKey) -> bool {
+        self.world.owned_by_key(key).is_some() || self.expects(key)
+    }
+}

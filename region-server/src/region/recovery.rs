@@ -1,0 +1,240 @@
+//! Taking a region over: what the last holder made durable, claimed under the new lease.
+//!
+//! The journal says what the region owned; the store says what it owns now. Where both speak of the
+//! same epoch the journal is newer; where the store's epoch is higher (an arrival that was committed
+//! and not journalled yet) its capsule counts; where the store names another region the entity has
+//! left. Everything is claimed under epoch + 1 before it acts, so no earlier holder's word counts.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use horizon_handoff::lease::LeaseKeeper;
+use horizon_handoff::target::Target;
+use horizon_handoff::{Capsule, CasOutcome, CasRequest, Expect, Lease, Record};
+use horizon_model::{Epoch, HandoffId, Tick};
+use horizon_protocol::link::EntityKey;
+use tracing::{error, info, warn};
+
+use super::crossing::Recorded;
+use super::input::Nonces;
+use super::{Region, RegionConfig, Stats};
+use crate::journal::{Snapshot, TickRecord};
+use crate::plugin::{CoreEvent, PluginHost, RegionStartedEvent};
+use crate::world::{Entity, World};
+
+/// One entity that the new holder must win before it acts.
+#[derive(Debug)]
+pub struct Claim {
+    /// Whose record.
+    pub key: EntityKey,
+    /// The epoch that must be there.
+    pub epoch: Epoch,
+    capsule: Capsule,
+}
+
+/// A takeover in progress.
+pub struct Recovery {
+    lease: Lease,
+    state: Snapshot,
+    fresh: bool,
+    claims: Vec<Claim>,
+    implicit: Vec<(EntityKey, Capsule)>,
+    won: Vec<(EntityKey, Epoch, Capsule)>,
+    nonces: Nonces,
+}
+
+impl Recovery {
+    /// From the journal's last word. Ask the store about every key of [`Self::keys`] and about what it
+    /// says the region owns, then call [`Self::decide`].
+    pub fn new(lease: Lease, state: Option<Snapshot>) -> Self {
+        let fresh = state.is_none();
+        Self {
+            lease,
+            state: state.unwrap_or_default(),
+            fresh,
+            claims: Vec::new(),
+            implicit: Vec::new(),
+            won: Vec::new(),
+            nonces: Nonces::new(lease.worker, lease.epoch),
+        }
+    }
+
+    /// Everything the journal knows.
+    pub fn keys(&self) -> BTreeSet<EntityKey> {
+        self.state.entities.iter().map(|put| put.key).collect()
+    }
+
+    /// Sorts out who is claimed, with the store's records of all keys. Returns the compare-and-sets.
+    pub fn decide(&mut self, records: &BTreeMap<EntityKey, Option<Record>>) -> Vec<CasRequest> {
+        let mut journal: BTreeMap<EntityKey, (Epoch, Capsule)> = BTreeMap::new();
+        for put in &self.state.entities {
+            let mut capsule = Capsule::new();
+            capsule.apply(&put.parts);
+            journal.insert(put.key, (put.epoch, capsule));
+        }
+        let mut requests = Vec::new();
+        for (key, record) in records {
+            let kept = journal.remove(key);
+            let Some(record) = record else {
+                match (key, kept) {
+                    (EntityKey::Object(_), Some((_, capsule))) => self.implicit.push((*key, capsule)),
+                    (EntityKey::Player(player), Some(_)) => {
+                        warn!(%player, "a player in the journal without a record in the store");
+                    }
+                    (_, None) => {}
+                }
+                continue;
+            };
+            if record.region != self.lease.region || record.holder.is_none() {
+                continue;
+            }
+            let capsule = match kept {
+                Some((epoch, capsule)) if epoch == record.epoch => Ok(capsule),
+                _ => Capsule::decode(&record.capsule),
+            };
+            let capsule = match capsule {
+                Ok(capsule) => capsule,
+                Err(error) => {
+                    error!(?key, %error, "a record that cannot be read stays where it is");
+                    continue;
+                }
+            };
+            let handoff: HandoffId = self.nonces.fresh();
+            requests.push(CasRequest {
+                key: *key,
+                guard: self.lease.guard(),
+                expect: Some(Expect { epoch: record.epoch, region: self.lease.region }),
+                handoff,
+                applied: record.applied,
+                tick: record.tick.max(self.state.tick),
+                capsule: capsule.encode(),
+                park: false,
+            });
+            self.claims.push(Claim { key: *key, epoch: record.epoch, capsule });
+        }
+        requests
+    }
+
+    /// Takes the store's answers, in the order of the requests. `false` where the lease is lost.
+    pub fn claimed(&mut self, outcomes: Vec<CasOutcome>) -> bool {
+        for (claim, outcome) in std::mem::take(&mut self.claims).into_iter().zip(outcomes) {
+            match outcome {
+                CasOutcome::Won(record) => self.won.push((claim.key, record.epoch, claim.capsule)),
+                CasOutcome::Lost(_) => info!(key = ?claim.key, "owned elsewhere by now"),
+                CasOutcome::LeaseLost => return false,
+                CasOutcome::WrongGeneration { .. } | CasOutcome::TooLarge { .. } => {
+                    error!(key = ?claim.key, ?outcome, "an entity could not be claimed");
+                }
+            }
+        }
+        true
+    }
+
+    /// The region, ready to step the tick after `tick`. `started` is when the lease was asked for.
+    pub fn finish(
+        self,
+        config: RegionConfig,
+        host: PluginHost,
+        now: Duration,
+        started: Duration,
+        tick: Tick,
+    ) -> Region {
+        let schemas = config.schemas.clone();
+        let world =
+            World::new(self.lease.region, self.lease.epoch, config.map.clone(), config.rate, schemas);
+        let name_table = host.names().to_vec();
+        let plugins_hash = host.hash();
+        let names = name_table
+            .iter()
+            .enumerate()
+            .map(|(index, name)| (name.clone(), u16::try_from(index).expect("fewer than 65535 names")))
+            .collect();
+        let mut region = Region {
+            keeper: LeaseKeeper::new(self.lease.epoch, config.lease_ttl, started),
+            target: Target::new(self.lease.guard()),
+            lease: self.lease,
+            host,
+            plugins_hash,
+            names,
+            name_table,
+            tables_hash: plugins_hash,
+            world,
+            nonces: self.nonces,
+            edges: BTreeSet::new(),
+            workers: BTreeSet::new(),
+            placements: BTreeMap::new(),
+            observers: BTreeMap::new(),
+            hull_was_wide: false,
+            crossings: BTreeMap::new(),
+            shadows: BTreeMap::new(),
+            joins: BTreeMap::new(),
+            parking: BTreeMap::new(),
+            waiting_opens: Vec::new(),
+            recovered: BTreeSet::new(),
+            broadcasts: 0,
+            recent: VecDeque::new(),
+            outbound: self.state.outbound.iter().cloned().collect(),
+            inbound: self.state.inbound.iter().map(|taken| (taken.from, *taken)).collect(),
+            early_posts: Vec::new(),
+            record: TickRecord::default(),
+            last_recorded: Tick::default(),
+            durable: Tick::default(),
+            held: VecDeque::new(),
+            marks: VecDeque::new(),
+            flush: false,
+            want_snapshot: false,
+            stats: Stats::default(),
+            reports: Vec::new(),
+            retiring: None,
+            silent: false,
+            now,
+            out: Vec::new(),
+            config,
+        };
+        region.world.tick = tick;
+        let implicit = self.implicit.into_iter().map(|(key, capsule)| (key, Epoch::ZERO, capsule));
+        for (key, epoch, capsule) in self.won.into_iter().chain(implicit) {
+            region.take_back(key, epoch, &capsule, tick);
+        }
+        let (low, high) =
+            region.world.map.bounds(region.world.region).expect("a served region is on the map");
+        let id = region.world.region;
+        let started = CoreEvent::RegionStarted(RegionStartedEvent {
+            region: id,
+            fresh: self.fresh,
+            low: [low[0], low[1], f64::MIN],
+            high: [high[0], high[1], f64::MAX],
+        });
+        region.host.core(&mut region.world, &started);
+        region.deliver_effects();
+        region
+    }
+}
+
+impl Region {
+    fn take_back(&mut self, key: EntityKey, epoch: Epoch, capsule: &Capsule, tick: Tick) {
+        let (mut entity, _): (Entity, _) = match self.restore(key, capsule) {
+            Ok(restored) => restored,
+            Err(error) => {
+                error!(?key, %error, "a recovered entity cannot be read; its record stays in the store");
+                return;
+            }
+        };
+        let id = entity.id;
+        entity.stepped = tick;
+        if let Some(player) = entity.player.as_deref_mut() {
+            player.connected = false;
+            player.leaves_at = Some(tick + self.config.linger_ticks);
+        }
+        if let EntityKey::Player(player) = key {
+            self.recovered.insert(player);
+        }
+        let observer = entity.player.is_some().then(|| self.observer_spec(&entity, false));
+        self.world.insert(entity);
+        let recorded = if epoch == Epoch::ZERO { Recorded::No } else { Recorded::Yes };
+        self.own(id, key, epoch, recorded);
+        if let Some(spec) = observer {
+            self.world.gorc.add_observer(super::crossing::observer_of(id), spec);
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! Taking a region: lease first, then the journal, then the store, then the first tick.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use horizon_handoff::{CasOutcome, Lease};
+use horizon_model::{ChannelSpec, ObjectSchema, RegionId, RegionMap, TICKS_PER_SECOND};
+use horizon_protocol::link::{EntityKey, Placement};
+use horizon_state_store::{AcquireError, StateStore, StoreError};
+use tokio::sync::mpsc;
+use tracing::info;
+
+use super::Shared;
+use super::hub::{Event, wait_until};
+use super::thread::{RegionThread, Start};
+use crate::journal::{JournalError, Segment, recover};
+use crate::plugin::{LoadError, PluginHost};
+use crate::region::{Recovery, RegionConfig};
+
+/// A clock that is off by more than this is not ready to serve.
+const CLOCK_SURE: Duration = Duration::from_millis(5);
+/// How long a worker waits for its clock.
+const CLOCK_WAIT: Duration = Duration::from_secs(5);
+
+/// A region that is served from now on.
+pub(crate) struct Placed {
+    pub(crate) placement: Placement,
+    pub(crate) thread: RegionThread,
+}
+
+/// Why a region could not be taken.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PlaceError {
+    #[error("the clock does not follow the edge yet")]
+    Clock,
+    #[error(transparent)]
+    Plugins(#[from] LoadError),
+    #[error(transparent)]
+    Lease(#[from] AcquireError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    #[error("the lease was lost while the region was recovered")]
+    Lost,
+}
+
+pub(crate) async fn place(
+    shared: Arc<Shared>,
+    host: Option<PluginHost>,
+    region: RegionId,
+    map: RegionMap,
+    events: mpsc::Sender<Event>,
+) -> Result<Placed, PlaceError> {
+    let sure = || shared.clock.uncertainty().is_some_and(|off| off <= CLOCK_SURE);
+    if !wait_until(CLOCK_WAIT, sure).await {
+        return Err(PlaceError::Clock);
+    }
+    let host = match host {
+        Some(host) => host,
+        None => PluginHost::load(&shared.config.paths.plugins, &shared.config.plugins)?,
+    };
+    let ttl = shared.config.store.lease_ttl;
+    let started = shared.clock.grid_now().ok_or(PlaceError::Clock)?;
+    let lease = shared.store.acquire(region, shared.id, ttl).await?;
+    let result = take(&shared, host, lease, map, started, events).await;
+    if result.is_err() {
+        let _ = shared.store.release(&lease).await;
+    }
+    result
+}
+
+async fn take(
+    shared: &Arc<Shared>,
+    host: PluginHost,
+    lease: Lease,
+    map: RegionMap,
+    started: Duration,
+    events: mpsc::Sender<Event>,
+) -> Result<Placed, PlaceError> {
+    let folder = shared.journal_folder(lease.region);
+    let (recovered, segment) = tokio::task::spawn_blocking(move || {
+        let recovered = recover(&folder, lease.epoch)?;
+        let segment = Segment::create(&folder, lease.epoch, &recovered)?;
+        Ok::<_, JournalError>((recovered, segment))
+    })
+    .await
+    .expect("reading a journal does not panic")?;
+    let mut recovery = Recovery::new(lease, recovered.state);
+    let mut keys = recovery.keys();
+    keys.extend(shared.store.owned(lease.region).await?.into_iter().map(|(key, _)| key));
+    let mut records: BTreeMap<EntityKey, _> = BTreeMap::new();
+    for key in keys {
+        records.insert(key, shared.store.record(key).await?);
+    }
+    let requests = recovery.decide(&records);
+    let count = requests.len();
+    if count > 0 {
+        let outcomes = claim(&*shared.store, requests).await?;
+        if !recovery.claimed(outcomes) {
+            return Err(PlaceError::Lost);
+        }
+        info!(region = %lease.region, lease = %lease.epoch, entities = count, "recovered");
+    }
+    let world = &shared.config.world;
+    let region = &shared.config.region;
+    let schemas = host.schemas().iter().map(|schema| configured(shared, schema)).collect();
+    let ticks = |time: Duration| (time.as_secs_f64() * TICKS_PER_SECOND as f64) as u64;
+    let config = RegionConfig {
+        map,
+        rate: world.rate,
+        linger_ticks: ticks(region.linger),
+        pose_ticks: ticks(region.pose_journal),
+        max_players: region.max_players,
+        lease_ttl: shared.config.store.lease_ttl,
+        schemas,
+    };
+    let start = Start { shared: Arc::clone(shared), recovery, config, host, started, segment, lease };
+    let thread = RegionThread::start(start, events);
+    let endpoint = shared.node.local_addr().to_string();
+    let placement = Placement { region: lease.region, worker: shared.id, lease: lease.epoch, endpoint };
+    Ok(Placed { placement, thread })
+}
+
+/// A type's channels: the configuration's entry for it, what its plugin declared, or the default.
+fn configured(shared: &Shared, schema: &ObjectSchema) -> ObjectSchema {
+    let gorc = &shared.config.gorc;
+    let declared = schema.channels != ChannelSpec::DEFAULT;
+    let named = gorc.types.contains_key(&schema.name);
+    let channels = if declared && !named { schema.channels } else { gorc.channels_for(&schema.name) };
+    ObjectSchema { channels, ..schema.clone() }
+}
+
+/// Asks until every claim is decided: the same request twice is one request.
+async fn claim(
+    store: &dyn StateStore,
+    requests: Vec<horizon_handoff::CasRequest>,
+) -> Result<Vec<CasOutcome>, PlaceError> {
+    for _ in 0..20 {
+        match store.cas(requests.clone()).await {
+            Err(StoreError::Unknown) => {}
+            other => return Ok(other?),
+        }
+    }
+    Err(StoreError::Unknown.into())
+}

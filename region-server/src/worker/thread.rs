@@ -1,0 +1,433 @@
+//! The tick thread: owns the region, sleeps until the next tick or message, does what it says.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::time::{Duration, Instant};
+
+use horizon_handoff::Lease;
+use horizon_link::{PeerSender, SendError};
+use horizon_model::{EdgeId, Tick, WorkerId};
+use horizon_service::metrics::{Counter, Gauge, Histogram, Metrics, SECONDS};
+use horizon_service::clock::GridClock;
+use horizon_state_store::{LeaseError, StateStore};
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+use tracing::{error, info, warn};
+
+use super::Shared;
+use super::hub::Event;
+use crate::journal::{Fence, FenceError, JournalWriter, Segment, Written};
+use crate::plugin::PluginHost;
+use crate::region::{Input, Output, Recovery, Region, RegionConfig};
+
+/// Messages that wait for the tick thread.
+const INBOX: usize = 65_536;
+/// A batch of state is given up after two steps.
+const BATCH_STEPS: u32 = 2;
+/// Steps that are made up for in a row; beyond that tick numbers are skipped.
+const MAX_LATE_STEPS: u64 = 4;
+/// Work times kept for the summary.
+const WINDOW: usize = 256;
+/// A step that starts later than this share of its period counts as an overrun.
+const LATE_SHARE: u32 = 2;
+/// The longest wait for one confirmation of the lease.
+const CONFIRM_WITHIN: Duration = Duration::from_secs(1);
+
+/// What the tick thread is told.
+pub(crate) enum ThreadInput {
+    Region(Input),
+    EdgeLink(EdgeId, PeerSender),
+    EdgeGone(EdgeId),
+    WorkerLink(WorkerId, PeerSender),
+    WorkerGone(WorkerId),
+    JournalLost,
+}
+
+/// Metrics of the tick thread.
+pub(crate) struct ThreadMetrics {
+    step_seconds: Histogram,
+    overruns: Counter,
+    frames: Counter,
+    frame_bytes: Counter,
+    arrivals: Counter,
+    tick: Gauge,
+}
+
+impl ThreadMetrics {
+    pub(crate) fn register(metrics: &Metrics) -> Self {
+        Self {
+            step_seconds: metrics.histogram("region_step_seconds", "Work time of a step", &SECONDS),
+            overruns: metrics.counter("region_step_overruns", "Steps that began late or took too long"),
+            frames: metrics.counter("region_state_frames", "State frames made for clients"),
+            frame_bytes: metrics.counter("region_state_bytes", "Bytes of state frames before the edge's header"),
+            arrivals: metrics.counter("region_arrivals", "Entities that arrived by handoff"),
+            tick: metrics.gauge("region_tick", "World tick of the last step"),
+        }
+    }
+}
+
+/// Everything a region needs to begin.
+pub(crate) struct Start {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) recovery: Recovery,
+    pub(crate) config: RegionConfig,
+    pub(crate) host: PluginHost,
+    pub(crate) started: Duration,
+    pub(crate) segment: Segment,
+    pub(crate) lease: Lease,
+}
+
+/// The hub's handle to the tick thread.
+pub(crate) struct RegionThread {
+    inbox: SyncSender<ThreadInput>,
+}
+
+impl RegionThread {
+    /// Starts the thread with the lease's renewal beside it.
+    pub(crate) fn start(start: Start, events: mpsc::Sender<Event>) -> Self {
+        let (inbox, queue) = sync_channel(INBOX);
+        let runtime = Handle::current();
+        tokio::spawn(renew(Arc::clone(&start.shared), start.lease, inbox.clone()));
+        let sender = inbox.clone();
+        std::thread::Builder::new()
+            .name("tick".into())
+            .spawn(move || {
+                let retired = Ticker::new(start, runtime.clone(), sender).run(&queue);
+                drop(queue);
+                let _ = runtime.block_on(events.send(Event::Ended { retired }));
+            })
+            .expect("a thread can be started");
+        Self { inbox }
+    }
+
+    /// Queues an input; waits where the thread is far behind.
+    pub(crate) async fn send(&self, input: ThreadInput) {
+        deliver(&self.inbox, input).await;
+    }
+
+    /// Queues an input if there is room.
+    pub(crate) fn try_send(&self, input: ThreadInput) {
+        if self.inbox.try_send(input).is_err() {
+            warn!("the tick thread takes nothing now");
+        }
+    }
+}
+
+/// Backpressure without blocking a runtime thread.
+async fn deliver(inbox: &SyncSender<ThreadInput>, mut input: ThreadInput) {
+    loop {
+        match inbox.try_send(input) {
+            Ok(()) | Err(TrySendError::Disconnected(_)) => return,
+            Err(TrySendError::Full(back)) => {
+                input = back;
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        }
+    }
+}
+
+/// Renews the lease until it is lost or the region is gone.
+async fn renew(shared: Arc<Shared>, lease: Lease, inbox: SyncSender<ThreadInput>) {
+    let ttl = shared.config.store.lease_ttl;
+    let mut every = tokio::time::interval(ttl / 5);
+    every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        every.tick().await;
+        let Some(started) = shared.clock.grid_now() else {
+            continue;
+        };
+        let started_ns = u64::try_from(started.as_nanos()).unwrap_or(u64::MAX);
+        let input = match shared.store.renew(&lease, ttl, Tick::at(started)).await {
+            Ok(()) => Input::LeaseRenewed { started_ns },
+            Err(LeaseError::Lost) => Input::LeaseLost,
+            Err(LeaseError::Store(error)) => {
+                warn!(region = %lease.region, %error, "the lease was not renewed");
+                continue;
+            }
+        };
+        let lost = matches!(input, Input::LeaseLost);
+        if inbox.try_send(ThreadInput::Region(input)).is_err_and(|error| {
+            matches!(error, TrySendError::Disconnected(_))
+        }) || lost
+        {
+            return;
+        }
+    }
+}
+
+/// The journal's question to the store, asked on the journal thread.
+struct StoreFence {
+    store: Arc<dyn StateStore>,
+    lease: Lease,
+    runtime: Handle,
+}
+
+impl Fence for StoreFence {
+    fn confirm(&mut self) -> Result<(), FenceError> {
+        let asked = async { tokio::time::timeout(CONFIRM_WITHIN, self.store.confirm(&self.lease)).await };
+        match self.runtime.block_on(asked) {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(LeaseError::Lost)) => Err(FenceError::Lost),
+            Ok(Err(LeaseError::Store(_))) | Err(_) => Err(FenceError::Unreachable),
+        }
+    }
+}
+
+struct Ticker {
+    shared: Arc<Shared>,
+    clock: GridClock,
+    runtime: Handle,
+    inbox: SyncSender<ThreadInput>,
+    region: Region,
+    journal: JournalWriter,
+    lease: Lease,
+    edges: BTreeMap<EdgeId, (PeerSender, u64)>,
+    workers: BTreeMap<WorkerId, (PeerSender, u64)>,
+    work: VecDeque<u32>,
+    ended: Option<bool>,
+    counted: (u64, u64, u64),
+}
+
+impl Ticker {
+    fn new(start: Start, runtime: Handle, inbox: SyncSender<ThreadInput>) -> Self {
+        let Start { shared, recovery, config, host, started, segment, lease } = start;
+        let clock = shared.clock.clone();
+        let now = clock.grid_now().unwrap_or(started);
+        let region = recovery.finish(config, host, now, started, Tick::at(now));
+        let fence = StoreFence { store: Arc::clone(&shared.store), lease, runtime: runtime.clone() };
+        let (reports, wants) = (inbox.clone(), inbox.clone());
+        let report = move |written: Written| {
+            let input = match written {
+                Written::Durable(tick) => ThreadInput::Region(Input::Durable(tick)),
+                Written::Unconfirmed => return,
+                Written::Lost => ThreadInput::Region(Input::LeaseLost),
+                Written::Failed(error) => {
+                    error!(%error, "the journal failed; ending, so that another worker recovers");
+                    ThreadInput::JournalLost
+                }
+            };
+            // The journal thread may wait: the tick thread never waits for it.
+            let _ = reports.send(input);
+        };
+        let journal = JournalWriter::start(
+            segment,
+            Box::new(fence),
+            shared.config.region.journal_segment_bytes,
+            Box::new(report),
+            Box::new(move || {
+                let _ = wants.send(ThreadInput::Region(Input::WantSnapshot));
+            }),
+        );
+        Self {
+            clock,
+            runtime,
+            inbox,
+            region,
+            journal,
+            lease,
+            edges: BTreeMap::new(),
+            workers: BTreeMap::new(),
+            work: VecDeque::with_capacity(WINDOW),
+            ended: None,
+            counted: (0, 0, 0),
+            shared,
+        }
+    }
+
+    /// Runs the region to its end; whether it was given back in order.
+    fn run(mut self, queue: &Receiver<ThreadInput>) -> bool {
+        let rate = self.region.rate();
+        let mut next = rate.align_up(self.region.tick() + 1);
+        while self.ended.is_none() {
+            let wait = self.clock.until(next).unwrap_or(Duration::ZERO);
+            if !wait.is_zero() {
+                match queue.recv_timeout(wait) {
+                    Ok(input) => self.take(input),
+                    Err(RecvTimeoutError::Timeout) => {}
+                    Err(RecvTimeoutError::Disconnected) => return false,
+                }
+                continue;
+            }
+            while let Ok(input) = queue.try_recv() {
+                self.take(input);
+                if self.ended.is_some() {
+                    break;
+                }
+            }
+            let now = self.now();
+            let late = now.saturating_sub(next.since_origin());
+            if late > rate.period() / LATE_SHARE {
+                self.region.stats().overruns += 1;
+            }
+            if late > rate.period() * MAX_LATE_STEPS as u32 {
+                warn!(region = %self.region.id(), late_ms = late.as_millis(), "skipping ticks");
+                next = rate.align_up(Tick::at(now));
+                continue;
+            }
+            let begun = Instant::now();
+            self.region.step(now, next);
+            self.perform();
+            self.account(begun.elapsed());
+            next = next + rate.step();
+        }
+        let retired = self.ended == Some(true);
+        // Waits until everything queued is on the disk.
+        drop(self.journal);
+        if retired {
+            let released = self.runtime.block_on(self.shared.store.release(&self.lease));
+            if let Err(error) = released {
+                warn!(region = %self.lease.region, %error, "the lease was not released; it will expire");
+            }
+        }
+        retired
+    }
+
+    fn now(&self) -> Duration {
+        self.clock.grid_now().unwrap_or_default()
+    }
+
+    fn take(&mut self, input: ThreadInput) {
+        let now = self.now();
+        let input = match input {
+            ThreadInput::Region(input) => input,
+            ThreadInput::EdgeLink(edge, sender) => {
+                let abandoned = sender.batches_abandoned();
+                self.edges.insert(edge, (sender, abandoned));
+                Input::EdgeUp(edge)
+            }
+            ThreadInput::EdgeGone(edge) => {
+                self.edges.remove(&edge);
+                Input::EdgeDown(edge)
+            }
+            ThreadInput::WorkerLink(worker, sender) => {
+                let abandoned = sender.batches_abandoned();
+                self.workers.insert(worker, (sender, abandoned));
+                Input::WorkerUp(worker)
+            }
+            ThreadInput::WorkerGone(worker) => {
+                self.workers.remove(&worker);
+                Input::WorkerDown(worker)
+            }
+            ThreadInput::JournalLost => {
+                self.ended = Some(false);
+                return;
+            }
+        };
+        self.region.handle(now, input);
+        self.perform();
+    }
+
+    /// Does what the region says, in order.
+    fn perform(&mut self) {
+        let mut requests = Vec::new();
+        let give_up = self.region.rate().period() * BATCH_STEPS;
+        for output in self.region.take_outputs() {
+            match output {
+                Output::Edge(edge, lane, message) => {
+                    if let Some((sender, _)) = self.edges.get(&edge) {
+                        log_full(sender.send(lane, &message));
+                    }
+                }
+                Output::Frames(edge, batch) => {
+                    if let Some((sender, _)) = self.edges.get(&edge) {
+                        log_full(sender.send_batch(&batch, give_up));
+                    }
+                }
+                Output::Worker(worker, lane, message) => {
+                    if let Some((sender, _)) = self.workers.get(&worker) {
+                        log_full(sender.send(lane, &message));
+                    }
+                }
+                Output::Ghosts(worker, batch) => {
+                    if let Some((sender, _)) = self.workers.get(&worker) {
+                        log_full(sender.send_batch(&batch, give_up));
+                    }
+                }
+                Output::Journal(record) => self.behind(self.journal.tick(*record)),
+                Output::Mark(tick) => self.behind(self.journal.mark(tick)),
+                Output::Rotate(snapshot) => self.behind(self.journal.rotate(*snapshot)),
+                Output::Cas(batch) => requests.extend(batch),
+                Output::Lookup(key) => {
+                    let (store, inbox) = (Arc::clone(&self.shared.store), self.inbox.clone());
+                    self.runtime.spawn(async move {
+                        let record = store.record(key).await.map_err(|_| ());
+                        deliver(&inbox, ThreadInput::Region(Input::Record(key, record))).await;
+                    });
+                }
+                Output::Retired(_) => self.ended = Some(true),
+                Output::Superseded => self.ended = Some(false),
+            }
+        }
+        if !requests.is_empty() {
+            let (store, inbox) = (Arc::clone(&self.shared.store), self.inbox.clone());
+            self.runtime.spawn(async move {
+                let answers = match store.cas(requests.clone()).await {
+                    Ok(outcomes) => requests.into_iter().zip(outcomes.into_iter().map(Some)).collect(),
+                    Err(error) => {
+                        info!(%error, "the store did not decide; asking again");
+                        tokio::time::sleep(Duration::from_millis(20)).await;
+                        requests.into_iter().map(|request| (request, None)).collect()
+                    }
+                };
+                deliver(&inbox, ThreadInput::Region(Input::Cas(answers))).await;
+            });
+        }
+    }
+
+    fn behind(&mut self, result: Result<(), crate::journal::JournalBehind>) {
+        if let Err(error) = result {
+            error!(%error, "ending, so that another worker recovers");
+            self.ended = Some(false);
+        }
+    }
+
+    /// Measures the step and looks for frames that were given up.
+    fn account(&mut self, took: Duration) {
+        let period = self.region.rate().period();
+        if took > period {
+            self.region.stats().overruns += 1;
+        }
+        if self.work.len() == WINDOW {
+            self.work.pop_front();
+        }
+        self.work.push_back(u32::try_from(took.as_micros()).unwrap_or(u32::MAX));
+        let mut sorted: Vec<u32> = self.work.iter().copied().collect();
+        sorted.sort_unstable();
+        let at = |share: usize| sorted[(sorted.len() - 1) * share / 100];
+        let tick = self.region.tick();
+        let stats = self.region.stats();
+        stats.step_us = [at(50), at(99)];
+        let metrics = &self.shared.metrics;
+        metrics.step_seconds.observe(took.as_secs_f64());
+        metrics.overruns.inc_by(stats.overruns - self.counted.0);
+        metrics.frames.inc_by(stats.frames - self.counted.1);
+        metrics.frame_bytes.inc_by(stats.frame_bytes - self.counted.2);
+        self.counted = (stats.overruns, stats.frames, stats.frame_bytes);
+        metrics.arrivals.inc_by(stats.arrivals.saturating_sub(metrics.arrivals.get()));
+        metrics.tick.set(i64::try_from(tick.0).unwrap_or(i64::MAX));
+        let now = self.now();
+        for (edge, (sender, seen)) in &mut self.edges {
+            let abandoned = sender.batches_abandoned();
+            if abandoned != *seen {
+                *seen = abandoned;
+                self.region.handle(now, Input::EdgeFramesLost(*edge));
+            }
+        }
+        for (worker, (sender, seen)) in &mut self.workers {
+            let abandoned = sender.batches_abandoned();
+            if abandoned != *seen {
+                *seen = abandoned;
+                self.region.handle(now, Input::WorkerFramesLost(*worker));
+            }
+        }
+    }
+}
+
+/// A link that is gone is news of its own; a full one is worth a word.
+fn log_full(result: Result<(), SendError>) {
+    match result {
+        Ok(()) | Err(SendError::Closed) => {}
+        Err(error) => warn!(%error, "a message was not sent"),
+    }
+}
