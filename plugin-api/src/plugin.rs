@@ -90,6 +90,9 @@ pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
 #[macro_export]
 macro_rules! create_simple_plugin {
     ($plugin:ty) => {
+        #[cfg(panic = "abort")]
+        compile_error!("a plugin needs panic = \"unwind\", so that a panic ends in the plugin");
+
         const _: () = {
             struct Entry;
 
@@ -105,6 +108,7 @@ macro_rules! create_simple_plugin {
 
             #[unsafe(no_mangle)]
             extern "C" fn horizon_plugin_entry() -> *const $crate::abi::PluginTable {
+                $crate::boundary::keep_panics_quiet();
                 &TABLE
             }
         };

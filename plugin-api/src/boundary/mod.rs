@@ -6,11 +6,14 @@
 
 mod calls;
 mod entry;
+mod panics;
 
 use std::ffi::c_void;
 
 pub(crate) use calls::HostRef;
 pub use entry::{Construct, table};
+pub use panics::keep_panics_quiet;
+pub(crate) use panics::panic_text;
 
 use crate::abi::{PluginTable, Sink, Slice, Status};
 
@@ -69,18 +72,6 @@ pub(crate) unsafe fn bytes<'a>(slice: Slice) -> &'a [u8] {
 pub(crate) unsafe fn text<'a>(slice: Slice) -> Option<&'a str> {
     // SAFETY: guaranteed by the caller.
     std::str::from_utf8(unsafe { bytes(slice) }).ok()
-}
-
-/// The text of a panic, without dropping a payload whose own drop might panic again.
-pub(crate) fn panic_text(payload: Box<dyn std::any::Any + Send>) -> String {
-    let text = payload
-        .downcast_ref::<String>()
-        .cloned()
-        .or_else(|| payload.downcast_ref::<&str>().map(|text| (*text).to_owned()));
-    if text.is_none() {
-        std::mem::forget(payload);
-    }
-    text.unwrap_or_else(|| "a panic without a message".to_owned())
 }
 
 /// A status and its text as the error it stands for.

@@ -115,7 +115,9 @@ impl SimplePlugin for Ledger {
 
     async fn register_handlers(&mut self, events: Arc<EventSystem>) -> Result<(), PluginError> {
         events.emits("ledger", "report").await?;
-        events.on_core("player_connected", begin).await?;
+        events
+            .on_core("player_connected", |cx: &mut Ctx, event: PlayerConnectedEvent| begin(cx, &event))
+            .await?;
         events
             .on_core("client_input", |cx: &mut Ctx, input: ClientInputEvent| {
                 cx.component_mut::<Account>(input.player_id)?.enter(&input);
@@ -133,7 +135,7 @@ impl SimplePlugin for Ledger {
 }
 
 /// A new session numbers its inputs from 1 again; the same session goes on.
-fn begin(cx: &mut Ctx, event: PlayerConnectedEvent) -> Result<(), PluginError> {
+fn begin(cx: &mut Ctx, event: &PlayerConnectedEvent) -> Result<(), PluginError> {
     let mut account = cx.component_mut::<Account>(event.entity)?;
     if account.session != Some(event.session) {
         *account = Account { session: Some(event.session), ..Account::default() };

@@ -94,7 +94,9 @@ impl SimplePlugin for Movement {
         }
         events.emits("movement", "corrected").await?;
         events.emits("movement", "refused").await?;
-        events.on_core("player_connected", place).await?;
+        events
+            .on_core("player_connected", |cx: &mut Ctx, event: PlayerConnectedEvent| place(cx, &event))
+            .await?;
         events
             .on_client(
                 "movement",
@@ -114,7 +116,7 @@ impl SimplePlugin for Movement {
 }
 
 /// A player's first moments: where a development guest asked to be, else where the host put it.
-fn place(cx: &mut Ctx, event: PlayerConnectedEvent) -> Result<(), PluginError> {
+fn place(cx: &mut Ctx, event: &PlayerConnectedEvent) -> Result<(), PluginError> {
     if !event.fresh {
         return Ok(());
     }
