@@ -247,7 +247,7 @@ pub fn example() -> String {
     out.push_str(
         "\n# Channels of one object type; keys left out are those of [gorc.channels].\n\
          # [gorc.types.arrow.critical]\n# rate_hz = 60\n\
-         \n# Settings of one plugin; the plugin says which there are.\n# [plugin.movement]\n# max_speed_metres = 8.0\n",
+         \n# Settings of one plugin; the plugin says which there are.\n# [plugin.movement]\n# max_speed_mps = 30.0\n",
     );
     out
 }
