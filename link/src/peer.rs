@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use horizon_protocol::link::{Lane, Role, SESSION_SHARDS};
-use quinn::{Connection, VarInt};
-use tokio::sync::{Semaphore, mpsc};
+use quinn::{Connection, SendStream, VarInt};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::frame::{Frame, Message, encode};
@@ -56,6 +56,7 @@ struct Shared {
     presync: LaneQueue,
     sessions: [LaneQueue; SESSION_SHARDS as usize],
     batches: Arc<Semaphore>,
+    batch_queue: mpsc::UnboundedSender<QueuedBatch>,
     abandoned: Arc<AtomicU64>,
     closed: Arc<AtomicBool>,
 }
@@ -63,12 +64,17 @@ struct Shared {
 impl Peer {
     pub(crate) fn start(role: Role, connection: Connection) -> Self {
         let closed = Arc::new(AtomicBool::new(false));
+        let abandoned = Arc::<AtomicU64>::default();
+        // Bounded by the permits that its entries hold.
+        let (batch_queue, queued) = mpsc::unbounded_channel();
+        tokio::spawn(send_batches(connection.clone(), queued, Arc::clone(&abandoned)));
         let shared = Arc::new(Shared {
             control: LaneQueue::start(&connection, Lane::Control),
             presync: LaneQueue::start(&connection, Lane::Presync),
             sessions: std::array::from_fn(|shard| LaneQueue::start(&connection, Lane::Session(shard as u8))),
             batches: Arc::new(Semaphore::new(MAX_BATCHES)),
-            abandoned: Arc::default(),
+            batch_queue,
+            abandoned,
             closed: Arc::clone(&closed),
             connection: connection.clone(),
         });
@@ -105,7 +111,8 @@ impl PeerSender {
     }
 
     /// Sends `message` on a stream of its own, and gives it up where the peer's machine has not taken
-    /// all of it `give_up_after` from now. Batches may overtake each other.
+    /// all of it `give_up_after` from now. Batches
+    /// that arrive do so in the order in which they were sent.
     ///
     /// # Errors
     ///
@@ -122,15 +129,9 @@ impl PeerSender {
         let mut bytes = BytesMut::with_capacity(1 + writer::HEADER_BYTES + frame.len());
         bytes.put_u8(writer::tag(Lane::Batch));
         writer::append(&mut bytes, &frame);
-        let (connection, abandoned) = (self.shared.connection.clone(), Arc::clone(&self.shared.abandoned));
         let deadline = Instant::now() + give_up_after;
-        tokio::spawn(async move {
-            if !write_batch(&connection, bytes.freeze(), deadline).await {
-                abandoned.fetch_add(1, Ordering::Relaxed);
-            }
-            drop(permit);
-        });
-        Ok(())
+        let batch = QueuedBatch { bytes: bytes.freeze(), deadline, permit };
+        self.shared.batch_queue.send(batch).map_err(|_| SendError::Closed)
     }
 
     /// Batches that were given up since the link was opened. Rises when a peer does not keep up.
@@ -197,13 +198,42 @@ impl Drop for Shared {
     }
 }
 
-/// Whether the peer's machine took all of `bytes` in time. A link that is gone is no batch's fault.
-async fn write_batch(connection: &Connection, bytes: Bytes, deadline: Instant) -> bool {
-    let mut stream = match timeout_at(deadline, connection.open_uni()).await {
-        Ok(Ok(stream)) => stream,
-        Ok(Err(_)) => return true,
-        Err(_) => return false,
-    };
+/// A batch on its way, and its share of [`MAX_BATCHES`].
+#[derive(Debug)]
+struct QueuedBatch {
+    bytes: Bytes,
+    deadline: Instant,
+    permit: OwnedSemaphorePermit,
+}
+
+/// Opens one stream per batch, in order, and lets each be written by itself. A link that is gone is no
+/// batch's fault.
+async fn send_batches(
+    connection: Connection,
+    mut queued: mpsc::UnboundedReceiver<QueuedBatch>,
+    abandoned: Arc<AtomicU64>,
+) {
+    while let Some(QueuedBatch { bytes, deadline, permit }) = queued.recv().await {
+        match timeout_at(deadline, connection.open_uni()).await {
+            Ok(Ok(stream)) => {
+                let abandoned = Arc::clone(&abandoned);
+                tokio::spawn(async move {
+                    if !write_batch(stream, bytes, deadline).await {
+                        abandoned.fetch_add(1, Ordering::Relaxed);
+                    }
+                    drop(permit);
+                });
+            }
+            Ok(Err(_)) => return,
+            Err(_) => {
+                abandoned.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+/// Whether the peer's machine took all of `bytes` in time.
+async fn write_batch(mut stream: SendStream, bytes: Bytes, deadline: Instant) -> bool {
     let _ = stream.set_priority(writer::priority(Lane::Batch));
     let written = timeout_at(deadline, async {
         if stream.write_all_chunks(&mut [bytes]).await.is_ok() && stream.finish().is_ok() {

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use horizon_protocol::link::{Lane, MAX_FRAME_BYTES};
 use quinn::{Connection, ReadError, RecvStream, VarInt};
 use rkyv::util::AlignedVec;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::Frame;
 use crate::writer::{HEADER_BYTES, lane_of};
@@ -53,10 +53,12 @@ pub(crate) fn start(connection: Connection) -> mpsc::Receiver<Received> {
 }
 
 async fn accept(connection: Connection, queue: Queue) {
+    let mut last = Turn::first();
     while let Ok(stream) = connection.accept_uni().await {
         let (connection, queue) = (connection.clone(), queue.clone());
+        let turn = last.next();
         tokio::spawn(async move {
-            match read(stream, &queue).await {
+            match read(stream, &queue, turn).await {
                 // A batch that its sender gave up, or a link that is gone.
                 Ok(()) | Err(StreamError::Read(_)) => {}
                 Err(error) => {
@@ -68,13 +70,59 @@ async fn accept(connection: Connection, queue: Queue) {
     }
 }
 
-async fn read(stream: RecvStream, queue: &Queue) -> Result<(), StreamError> {
+/// Streams are accepted in the order in which the peer opened them. A batch waits until the one before
+/// it was taken or given up, so that batches arrive in order; lanes pass their turn on at once.
+struct Turn {
+    before: oneshot::Receiver<()>,
+    after: oneshot::Sender<()>,
+}
+
+struct LastTurn(oneshot::Receiver<()>);
+
+impl Turn {
+    /// The turn before the first stream, which is over.
+    fn first() -> LastTurn {
+        LastTurn(oneshot::channel().1)
+    }
+
+    /// Gives the turn on when the one before has had it.
+    fn pass(self) {
+        tokio::spawn(async move {
+            let _ = self.before.await;
+            drop(self.after);
+        });
+    }
+}
+
+impl LastTurn {
+    fn next(&mut self) -> Turn {
+        let (after, over) = oneshot::channel();
+        Turn { before: std::mem::replace(&mut self.0, over), after }
+    }
+}
+
+async fn read(stream: RecvStream, queue: &Queue, mut turn: Turn) -> Result<(), StreamError> {
     let mut reader = FrameReader { stream, rest: Bytes::new() };
     let mut tag = [0];
-    if !reader.fill(&mut tag).await? {
-        return Ok(());
+    match reader.fill(&mut tag).await {
+        Ok(true) => {}
+        ended => {
+            turn.pass();
+            return ended.map(drop);
+        }
     }
-    let lane = lane_of(tag[0]).ok_or(StreamError::Lane(tag[0]))?;
+    let lane = lane_of(tag[0]);
+    if lane == Some(Lane::Batch) {
+        let _ = (&mut turn.before).await;
+        let result = read_frames(&mut reader, queue, Lane::Batch).await;
+        drop(turn.after);
+        return result;
+    }
+    turn.pass();
+    read_frames(&mut reader, queue, lane.ok_or(StreamError::Lane(tag[0]))?).await
+}
+
+async fn read_frames(reader: &mut FrameReader, queue: &Queue, lane: Lane) -> Result<(), StreamError> {
     while let Some(length) = reader.length().await? {
         // A batch waits for room before it is read: while it does, its sender can still give it up. A
         // lane is read first, so that one that waits for bytes never holds room that others need.

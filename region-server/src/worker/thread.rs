@@ -23,8 +23,9 @@ use crate::region::{Input, Output, Recovery, Region, RegionConfig};
 
 /// Messages that wait for the tick thread.
 const INBOX: usize = 65_536;
-/// A batch of state is given up after two steps.
-const BATCH_STEPS: u32 = 2;
+/// A batch of state that the peer's machine has not taken by then is given up, and what it told is told
+/// anew. Credit keeps frames fresh (two in flight); this is for a link that is broken, not late.
+const BATCH_GIVE_UP: Duration = Duration::from_millis(500);
 /// Steps that are made up for in a row; beyond that tick numbers are skipped.
 const MAX_LATE_STEPS: u64 = 4;
 /// Work times kept for the summary.
@@ -321,7 +322,6 @@ impl Ticker {
     /// Does what the region says, in order.
     fn perform(&mut self) {
         let mut requests = Vec::new();
-        let give_up = self.region.rate().period() * BATCH_STEPS;
         for output in self.region.take_outputs() {
             match output {
                 Output::Edge(edge, lane, message) => {
@@ -331,7 +331,7 @@ impl Ticker {
                 }
                 Output::Frames(edge, batch) => {
                     if let Some((sender, _)) = self.edges.get(&edge) {
-                        log_full(sender.send_batch(&batch, give_up));
+                        log_full(sender.send_batch(&batch, BATCH_GIVE_UP));
                     }
                 }
                 Output::Worker(worker, lane, message) => {
@@ -341,7 +341,7 @@ impl Ticker {
                 }
                 Output::Ghosts(worker, batch) => {
                     if let Some((sender, _)) = self.workers.get(&worker) {
-                        log_full(sender.send_batch(&batch, give_up));
+                        log_full(sender.send_batch(&batch, BATCH_GIVE_UP));
                     }
                 }
                 Output::Journal(record) => self.behind(self.journal.tick(*record)),
