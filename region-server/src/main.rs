@@ -25,7 +25,8 @@ struct Arguments {
 
 fn main() {
     let arguments = Arguments::parse();
-    let config = Horizon::load_or_default(arguments.config.as_deref()).unwrap_or_else(|error| exit::fail(&error));
+    let config =
+        Horizon::load_or_default(arguments.config.as_deref()).unwrap_or_else(|error| exit::fail(&error));
     if let Err(error) = logging::init(&config.log) {
         exit::fail(&error);
     }

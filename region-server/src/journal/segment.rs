@@ -163,9 +163,7 @@ pub fn recover(folder: &Path, lease: Epoch) -> Result<Recovered, JournalError> {
 /// Records of a part up to `bound` bytes or the first frame that is not whole, and where that is.
 fn read_part(path: &Path, bound: Option<u64>) -> Result<(Vec<JournalRecord>, u64), JournalError> {
     let mut bytes = Vec::new();
-    File::open(path)
-        .and_then(|mut file| file.read_to_end(&mut bytes))
-        .map_err(io_error("reading", path))?;
+    File::open(path).and_then(|mut file| file.read_to_end(&mut bytes)).map_err(io_error("reading", path))?;
     if let Some(bound) = bound {
         bytes.truncate(bound as usize);
     }

@@ -12,6 +12,7 @@
 //! journal record of the tick that caused it is durable under a lease that is still ours.
 
 mod crossing;
+mod giving;
 mod input;
 mod neighbour;
 mod post;
@@ -20,6 +21,7 @@ mod recovery;
 mod report;
 mod session;
 mod step;
+mod taking;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -27,7 +29,9 @@ use std::time::Duration;
 use horizon_handoff::Lease;
 use horizon_handoff::lease::{self, LeaseKeeper};
 use horizon_handoff::target::Target;
-use horizon_model::{EdgeId, EntityId, Epoch, ObjectSchema, PlayerId, RegionId, RegionMap, Tick, TickRate, WorkerId};
+use horizon_model::{
+    EdgeId, EntityId, Epoch, ObjectSchema, PlayerId, RegionId, RegionMap, Tick, TickRate, WorkerId,
+};
 use horizon_protocol::link::{EdgeToRegion, EntityKey, Lane, Placement, RegionToEdge, RegionToRegion};
 use tracing::{info, warn};
 
@@ -94,7 +98,7 @@ pub struct Region {
     recent: VecDeque<Broadcast>,
     outbound: BTreeMap<RegionId, Outbound>,
     inbound: BTreeMap<RegionId, Inbound>,
-    early_posts: Vec<(PlayerId, String, String, Vec<u8>, Option<RegionId>)>,
+    early_posts: Vec<post::EarlyPost>,
 
     record: TickRecord,
     last_recorded: Tick,
@@ -244,7 +248,7 @@ impl Region {
         self.crossings.get(&id).map_or(Epoch::ZERO, |crossing| crossing.source.epoch())
     }
 
-    fn to_edges(&mut self, message: &RegionToEdge) {
+    fn tell_edges(&mut self, message: &RegionToEdge) {
         for edge in &self.edges {
             self.out.push(Output::Edge(*edge, Lane::Control, message.clone()));
         }

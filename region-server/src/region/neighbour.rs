@@ -198,8 +198,7 @@ impl Region {
             return;
         }
         let now = self.world.tick;
-        let mut visitor =
-            GhostVisitor { world: &mut self.world, origin: batch.region, now, reset: false };
+        let mut visitor = GhostVisitor { world: &mut self.world, origin: batch.region, now, reset: false };
         if let Err(error) = gorc::decode(&batch.body, batch.tick, &mut visitor) {
             warn!(region = %batch.region, %error, "ghosts that cannot be read");
             return;

@@ -20,6 +20,9 @@ const KEEP_BROADCASTS: u64 = 600;
 /// Events of one player that wait for room in the tail.
 const MAX_WAITING: usize = 256;
 
+/// A message whose player is expected here: to whom, namespace, event, payload, from which region.
+pub(super) type EarlyPost = (PlayerId, String, String, Vec<u8>, Option<RegionId>);
+
 /// A broadcast that players who arrive may not have heard.
 #[derive(Debug, Clone)]
 pub(crate) struct Broadcast {
@@ -43,8 +46,12 @@ impl Region {
                 Effect::Broadcast { namespace, event, payload } => {
                     self.broadcasts += 1;
                     let number = self.broadcasts;
-                    let elsewhere: Vec<RegionId> =
-                        self.placements.keys().copied().filter(|region| *region != self.world.region).collect();
+                    let elsewhere: Vec<RegionId> = self
+                        .placements
+                        .keys()
+                        .copied()
+                        .filter(|region| *region != self.world.region)
+                        .collect();
                     for region in elsewhere {
                         self.post(
                             region,
@@ -140,17 +147,22 @@ impl Region {
         };
         let mut outputs = Vec::new();
         while let Some(event) = player.waiting.front() {
-            let Ok(number) =
-                player.tail.push(&event.namespace, &event.event, event.payload.clone())
-            else {
+            let Ok(number) = player.tail.push(&event.namespace, &event.event, event.payload.clone()) else {
                 break;
             };
             let event = player.waiting.pop_front().expect("the front was just seen");
             outputs.push((player.session.edge, number, player.session.spelling, event));
         }
         for (edge, number, spelling, event) in outputs {
-            let message =
-                self.event_message(key, epoch, number, spelling, &event.namespace, &event.event, &event.payload);
+            let message = self.event_message(
+                key,
+                epoch,
+                number,
+                spelling,
+                &event.namespace,
+                &event.event,
+                &event.payload,
+            );
             self.hold(Output::Edge(edge, Lane::of_player(key), message));
         }
     }
@@ -211,14 +223,7 @@ impl Region {
     }
 
     /// Numbers a message for another region and keeps it until that region has it.
-    fn post(
-        &mut self,
-        to: RegionId,
-        target: PostTarget,
-        namespace: String,
-        event: String,
-        payload: Vec<u8>,
-    ) {
+    fn post(&mut self, to: RegionId, target: PostTarget, namespace: String, event: String, payload: Vec<u8>) {
         let lane = self.outbound.entry(to).or_default();
         lane.last += 1;
         let post = Post {

@@ -140,8 +140,7 @@ impl Recovery {
         tick: Tick,
     ) -> Region {
         let schemas = config.schemas.clone();
-        let world =
-            World::new(self.lease.region, self.lease.epoch, config.map.clone(), config.rate, schemas);
+        let world = World::new(self.lease.region, self.lease.epoch, config.map.clone(), config.rate, schemas);
         let name_table = host.names().to_vec();
         let plugins_hash = host.hash();
         let names = name_table

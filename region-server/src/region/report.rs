@@ -117,6 +117,6 @@ impl Region {
             idle,
             degraded: !self.keeper.may_acknowledge(self.now),
         };
-        self.to_edges(&RegionToEdge::Summary(Box::new(summary)));
+        self.tell_edges(&RegionToEdge::Summary(Box::new(summary)));
     }
 }

@@ -9,7 +9,7 @@
 //! ```
 
 use horizon_handoff::lanes::{Admission, EventTail, InputLane, MoveBuffer, SessionState};
-use horizon_handoff::{CasOutcome, CasRequest, Capsule, Expect, Record};
+use horizon_handoff::{Capsule, CasOutcome, CasRequest, Expect, Record};
 use horizon_model::{EdgeId, EntityId, Epoch, HandoffId, ObjectTypeId, PlayerId, Tick};
 use horizon_protocol::link::{EntityKey, Lane, OpenSession, RegionToEdge, Tables};
 use tracing::{debug, error, info, warn};
@@ -74,10 +74,8 @@ impl Region {
             Some((_, true)) => self.wait_with_open(edge, open),
             None if self.expects(EntityKey::Player(player)) => self.wait_with_open(edge, open),
             None => {
-                let newest = self
-                    .joins
-                    .get(&player)
-                    .is_none_or(|join| join.open.session_epoch <= open.session_epoch);
+                let newest =
+                    self.joins.get(&player).is_none_or(|join| join.open.session_epoch <= open.session_epoch);
                 if newest && !self.joins.contains_key(&player) {
                     self.out.push(Output::Lookup(EntityKey::Player(player)));
                     self.joins.insert(player, Join { edge, open, stage: Stage::Lookup });
@@ -207,15 +205,12 @@ impl Region {
                 return;
             }
             Ok(Some(record)) => {
-                let restored = Capsule::decode(&record.capsule)
-                    .map_err(|error| error.to_string())
-                    .and_then(|capsule| {
+                let restored =
+                    Capsule::decode(&record.capsule).map_err(|error| error.to_string()).and_then(|capsule| {
                         self.restore(EntityKey::Player(player), &capsule).map_err(|error| error.to_string())
                     });
                 match restored {
-                    Ok((entity, _)) => {
-                        (entity, Some(Expect { epoch: record.epoch, region: record.region }))
-                    }
+                    Ok((entity, _)) => (entity, Some(Expect { epoch: record.epoch, region: record.region })),
                     Err(error) => {
                         error!(%player, error, "a saved player cannot be read; the record is untouched");
                         self.joins.remove(&player);
@@ -233,8 +228,7 @@ impl Region {
             }
         };
         let brand_new = expect.is_none();
-        let same_stay =
-            entity.player.as_ref().is_some_and(|state| state.session.session == open.session);
+        let same_stay = entity.player.as_ref().is_some_and(|state| state.session.session == open.session);
         let session = session_state(edge, &open);
         match entity.player.as_deref_mut().filter(|_| same_stay) {
             Some(state) => {
@@ -358,7 +352,9 @@ impl Region {
     /// The socket is gone; the avatar lingers, or leaves at once after a goodbye.
     pub(super) fn close(&mut self, player: PlayerId, session_epoch: Epoch, bye: bool) {
         self.joins.retain(|joining, join| {
-            *joining != player || join.open.session_epoch > session_epoch || !matches!(join.stage, Stage::Lookup)
+            *joining != player
+                || join.open.session_epoch > session_epoch
+                || !matches!(join.stage, Stage::Lookup)
         });
         let leaves_at = self.world.tick + if bye { 0 } else { self.config.linger_ticks };
         let Some(state) = self.world.avatar(player).and_then(|entity| entity.player.as_deref_mut()) else {
@@ -420,7 +416,10 @@ impl Region {
             return;
         };
         let expect = Expect { epoch: self.epoch_of(id), region: self.world.region };
-        self.host.core(&mut self.world, &CoreEvent::PlayerDisconnected(PlayerDisconnectedEvent { player_id: player, entity: id }));
+        self.host.core(
+            &mut self.world,
+            &CoreEvent::PlayerDisconnected(PlayerDisconnectedEvent { player_id: player, entity: id }),
+        );
         self.deliver_effects();
         let handoff = self.nonces.fresh();
         let Some(request) = self.claim(id, Some(expect), handoff, true) else {

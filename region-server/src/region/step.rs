@@ -124,8 +124,7 @@ impl Region {
         gorc.step(tick, &mut has_credit, &mut |observer, body| match region_of(observer) {
             Some(of) => {
                 let (worker, _) = observers[&of];
-                let batch =
-                    GhostBatch { tick, region: *region, lease: lease.epoch, body: body.to_vec() };
+                let batch = GhostBatch { tick, region: *region, lease: lease.epoch, body: body.to_vec() };
                 ghosts.push(Output::Ghosts(worker, batch));
             }
             None => {
@@ -174,8 +173,7 @@ impl Region {
             && at <= self.durable
         {
             self.marks.pop_front();
-            if let Some(state) = self.world.avatar(player).and_then(|entity| entity.player.as_deref_mut())
-            {
+            if let Some(state) = self.world.avatar(player).and_then(|entity| entity.player.as_deref_mut()) {
                 state.durable = state.durable.max(applied.min(state.inputs.applied()));
             }
         }
@@ -200,12 +198,10 @@ impl Region {
                 let Lane::Session(shard) = Lane::of_player(*player) else {
                     continue;
                 };
-                changed.entry((state.session.edge, shard)).or_default().push((
-                    *player,
-                    epoch,
-                    progress.0,
-                    progress.1,
-                ));
+                changed
+                    .entry((state.session.edge, shard))
+                    .or_default()
+                    .push((*player, epoch, progress.0, progress.1));
             }
         }
         for ((edge, shard), progress) in changed {

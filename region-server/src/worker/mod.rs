@@ -22,9 +22,9 @@ use std::time::Duration;
 use horizon_link::{LinkError, Node, Preamble, Role};
 use horizon_model::WorkerId;
 use horizon_protocol::link::VERSION;
-use horizon_service::config::Horizon;
 use horizon_service::admin::{Admin, Readiness, Router};
 use horizon_service::clock::GridClock;
+use horizon_service::config::Horizon;
 use horizon_service::listen::ListenError;
 use horizon_service::metrics::Metrics;
 use horizon_state_store::{StateStore, StoreError};
@@ -97,8 +97,7 @@ impl Shared {
 /// [`WorkerError`] where it cannot start; each says who must do what.
 pub async fn run(config: Horizon, options: WorkerOptions) -> Result<(), WorkerError> {
     let host = PluginHost::load(&config.paths.plugins, &config.plugins)?;
-    let identity =
-        horizon_link::pki::load_identity(&config.paths.pki, horizon_link::CertRole::Region)?;
+    let identity = horizon_link::pki::load_identity(&config.paths.pki, horizon_link::CertRole::Region)?;
     let mut bytes = [0; 8];
     getrandom::fill(&mut bytes).map_err(WorkerError::Random)?;
     let id = WorkerId(u64::from_le_bytes(bytes));
@@ -109,14 +108,9 @@ pub async fn run(config: Horizon, options: WorkerOptions) -> Result<(), WorkerEr
         .map_err(|source| WorkerError::Store { address: config.store.address.clone(), source })?;
     let metrics = Metrics::new();
     let readiness = Readiness::starting();
-    let admin = Admin::bind(
-        options.admin,
-        "[region] admin",
-        metrics.clone(),
-        readiness.clone(),
-        Router::new(),
-    )
-    .await?;
+    let admin =
+        Admin::bind(options.admin, "[region] admin", metrics.clone(), readiness.clone(), Router::new())
+            .await?;
     let names: Vec<&str> = host.plugins().map(|(name, _)| name).collect();
     info!(worker = %id, link = %node.local_addr(), admin = %admin.local_addr(), plugins = ?names, "started");
     let plugins_hash = host.hash();

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use horizon_handoff::Lease;
 use horizon_link::{PeerSender, SendError};
 use horizon_model::{EdgeId, Tick, WorkerId};
-use horizon_service::metrics::{Counter, Gauge, Histogram, Metrics, SECONDS};
 use horizon_service::clock::GridClock;
+use horizon_service::metrics::{Counter, Gauge, Histogram, Metrics, SECONDS};
 use horizon_state_store::{LeaseError, StateStore};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
@@ -61,7 +61,8 @@ impl ThreadMetrics {
             step_seconds: metrics.histogram("region_step_seconds", "Work time of a step", &SECONDS),
             overruns: metrics.counter("region_step_overruns", "Steps that began late or took too long"),
             frames: metrics.counter("region_state_frames", "State frames made for clients"),
-            frame_bytes: metrics.counter("region_state_bytes", "Bytes of state frames before the edge's header"),
+            frame_bytes: metrics
+                .counter("region_state_bytes", "Bytes of state frames before the edge's header"),
             arrivals: metrics.counter("region_arrivals", "Entities that arrived by handoff"),
             tick: metrics.gauge("region_tick", "World tick of the last step"),
         }
@@ -148,9 +149,10 @@ async fn renew(shared: Arc<Shared>, lease: Lease, inbox: SyncSender<ThreadInput>
             }
         };
         let lost = matches!(input, Input::LeaseLost);
-        if inbox.try_send(ThreadInput::Region(input)).is_err_and(|error| {
-            matches!(error, TrySendError::Disconnected(_))
-        }) || lost
+        if inbox
+            .try_send(ThreadInput::Region(input))
+            .is_err_and(|error| matches!(error, TrySendError::Disconnected(_)))
+            || lost
         {
             return;
         }

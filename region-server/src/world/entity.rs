@@ -150,12 +150,12 @@ pub struct RestoreError(pub String);
 fn bytes<T>(value: &T) -> Vec<u8>
 where
     T: for<'a> Serialize<
-            rkyv::api::high::HighSerializer<
-                rkyv::util::AlignedVec,
-                rkyv::ser::allocator::ArenaHandle<'a>,
-                rkyv::rancor::Error,
-            >,
+        rkyv::api::high::HighSerializer<
+            rkyv::util::AlignedVec,
+            rkyv::ser::allocator::ArenaHandle<'a>,
+            rkyv::rancor::Error,
         >,
+    >,
 {
     rkyv::to_bytes(value).expect("parts are plain data").into_vec()
 }

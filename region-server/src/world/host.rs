@@ -113,7 +113,9 @@ impl HostWorld for World {
 
     fn set_field(&mut self, entity: EntityId, field: &str, json: Vec<u8>) -> Result<(), HostError> {
         if json.len() > MAX_FIELD_BYTES {
-            return Err(HostError::Invalid(format!("field {field:?} is longer than {MAX_FIELD_BYTES} bytes")));
+            return Err(HostError::Invalid(format!(
+                "field {field:?} is longer than {MAX_FIELD_BYTES} bytes"
+            )));
         }
         let type_id = self.changeable(entity)?.type_id;
         let Some(index) = self.field_names(type_id).iter().position(|name| name == field) else {
@@ -183,15 +185,15 @@ impl HostWorld for World {
 
     fn players_within(&self, at: &Position, metres: f64) -> Vec<(PlayerId, EntityId)> {
         let near = |pose: &Pose| pose.position.distance(at) <= metres;
-        let mut found: Vec<(PlayerId, EntityId)> = self
-            .players
-            .iter()
-            .filter(|(_, id)| near(&self.entities[*id].pose))
-            .chain(self.ghost_players.iter().filter(|(player, id)| {
-                !self.players.contains_key(player) && near(&self.ghosts[*id].pose)
-            }))
-            .map(|(player, id)| (*player, *id))
-            .collect();
+        let mut found: Vec<(PlayerId, EntityId)> =
+            self.players
+                .iter()
+                .filter(|(_, id)| near(&self.entities[*id].pose))
+                .chain(self.ghost_players.iter().filter(|(player, id)| {
+                    !self.players.contains_key(player) && near(&self.ghosts[*id].pose)
+                }))
+                .map(|(player, id)| (*player, *id))
+                .collect();
         found.sort_unstable();
         found
     }

@@ -1,0 +1,368 @@
+//! The source side of handoffs: what an owner's machine says, done.
+
+use std::sync::Arc;
+
+use gorc::LeaveReason;
+use horizon_handoff::source::{self, StepEnd};
+use horizon_handoff::{Baselines, Capsule, CasOutcome, CasRequest, Expect};
+use horizon_model::{EntityId, Epoch, HandoffId, RegionId, Tick, WorkerId};
+use horizon_protocol::link::{
+    EntityKey, FinalState, Lane, Offer, PresyncState, RegionToEdge, RegionToRegion,
+};
+use tracing::{error, info, warn};
+
+use super::crossing::{Frozen, Recorded, Wish, observer_of};
+use super::{Output, Region};
+use crate::journal::Gone;
+use horizon_handoff::target;
+
+impl Region {
+    /// Whether its handoff is as far as an accepted offer or further.
+    pub(super) fn frozen_target(&self, id: EntityId) -> Option<RegionId> {
+        self.crossings.get(&id).filter(|crossing| crossing.source.is_frozen())?.source.target()
+    }
+
+    /// The edge expects this entity to need that neighbour.
+    pub(super) fn prepare(&mut self, key: EntityKey, target: RegionId) {
+        let Some(id) = self.world.owned_by_key(key) else {
+            return;
+        };
+        if self.ensure_recorded(id) {
+            let handoff = self.nonces.fresh();
+            self.feed_source(id, source::Input::Prepare { target, handoff });
+        }
+    }
+
+    /// An object gets its first record when it first nears a border; until then nothing is offered.
+    fn ensure_recorded(&mut self, id: EntityId) -> bool {
+        let Some(crossing) = self.crossings.get_mut(&id) else {
+            return false;
+        };
+        match crossing.recorded {
+            Recorded::Yes => true,
+            Recorded::Asked(_) => false,
+            Recorded::No => {
+                let handoff = self.nonces.fresh();
+                crossing.recorded = Recorded::Asked(handoff);
+                let request = self.claim(id, None, handoff, false);
+                self.out.extend(request.map(|request| Output::Cas(vec![request])));
+                false
+            }
+        }
+    }
+
+    /// A compare-and-set with the durable state of an owned entity.
+    pub(super) fn claim(
+        &self,
+        id: EntityId,
+        expect: Option<Expect>,
+        handoff: HandoffId,
+        park: bool,
+    ) -> Option<CasRequest> {
+        let entity = self.world.entities.get(&id)?;
+        let capsule = entity.durable_capsule(self.world.field_names(entity.type_id));
+        Some(CasRequest {
+            key: entity.key,
+            guard: self.lease.guard(),
+            expect,
+            handoff,
+            applied: entity.player.as_ref().map_or(0, |player| player.inputs.applied()),
+            tick: entity.stepped,
+            capsule: capsule.encode(),
+            park,
+        })
+    }
+
+    /// Tells every owner's machine that the step is complete.
+    pub(super) fn step_handoffs(&mut self, tick: Tick) {
+        let healthy = self.retiring.is_none()
+            && self.keeper.may_hand_over(self.now, source::freeze_timeout(self.config.rate.step()) * 3);
+        let ids: Vec<EntityId> = self.crossings.keys().copied().collect();
+        for id in ids {
+            let Some(entity) = self.world.entities.get(&id) else {
+                continue;
+            };
+            let (pose, parked) = (entity.pose, entity.parked);
+            if parked {
+                continue;
+            }
+            let owner = self.world.map.owner_of(&pose.position);
+            let beyond_metres = self.world.beyond_metres(&pose);
+            if beyond_metres > 0.0 && !self.ensure_recorded(id) {
+                continue;
+            }
+            let fresh_handoff = self.nonces.fresh();
+            let step_ticks = self.config.rate.step();
+            let step = StepEnd { tick, step_ticks, owner, beyond_metres, healthy, fresh_handoff };
+            self.feed_source(id, source::Input::StepEnd(step));
+        }
+        self.run_timeouts();
+    }
+
+    /// The journal is durable up to `tick`: frozen entities may go.
+    pub(super) fn flushed(&mut self, tick: Tick) {
+        let frozen: Vec<EntityId> = self
+            .crossings
+            .iter()
+            .filter(|(_, crossing)| crossing.source.is_frozen() && crossing.frozen.is_some())
+            .map(|(id, _)| *id)
+            .collect();
+        for id in frozen {
+            self.feed_source(id, source::Input::Durable { tick });
+        }
+    }
+
+    pub(super) fn feed_attempt(&mut self, handoff: HandoffId, input: source::Input) {
+        let id = self
+            .crossings
+            .iter()
+            .find(|(_, crossing)| crossing.source.handoff() == Some(handoff))
+            .map(|(id, _)| *id);
+        if let Some(id) = id {
+            self.feed_source(id, input);
+        }
+    }
+
+    pub(super) fn feed_source(&mut self, id: EntityId, input: source::Input) {
+        let Some(crossing) = self.crossings.get_mut(&id) else {
+            return;
+        };
+        for output in crossing.source.handle(self.now, input) {
+            self.source_says(id, &output);
+        }
+    }
+
+    fn source_says(&mut self, id: EntityId, output: &source::Output) {
+        match *output {
+            source::Output::SendOffer { to, handoff } => self.offer(id, to, handoff),
+            source::Output::SendWithdraw { to, handoff } => {
+                self.send_region(to, RegionToRegion::Withdraw { handoff });
+            }
+            source::Output::SendPresync { to, handoff, base } => {
+                self.wish(id, Wish::Presync { to, handoff, base });
+            }
+            source::Output::Freeze { tick } => {
+                // The tick that ends still counts: the flag goes up once GORC has shown it.
+                self.wish(id, Wish::Freeze { tick });
+            }
+            source::Output::Flush { .. } => self.flush = true,
+            source::Output::SendFinal { to, worker, lease, handoff, base, tick, late } => {
+                self.send_final(id, to, worker, lease, handoff, base, tick, late);
+            }
+            source::Output::CasKeep { handoff, expect_epoch } => {
+                let expect = Expect { epoch: expect_epoch, region: self.world.region };
+                let request = self.claim(id, Some(expect), handoff, false);
+                self.out.extend(request.map(|request| Output::Cas(vec![request])));
+            }
+            source::Output::ReadRecord => {
+                let key = self.world.entities.get(&id).map(|entity| entity.key);
+                self.out.extend(key.map(Output::Lookup));
+            }
+            source::Output::Resumed { epoch } => self.resumed(id, epoch),
+            source::Output::Released { epoch, region, .. } => self.released(id, epoch, region),
+        }
+    }
+
+    fn wish(&mut self, id: EntityId, wish: Wish) {
+        if let Some(crossing) = self.crossings.get_mut(&id) {
+            crossing.wishes.push(wish);
+        }
+    }
+
+    fn offer(&mut self, id: EntityId, to: RegionId, handoff: HandoffId) {
+        let Some(entity) = self.world.entities.get(&id) else {
+            return;
+        };
+        let size = entity.durable_capsule(self.world.field_names(entity.type_id)).size();
+        let offer = Offer {
+            handoff,
+            key: entity.key,
+            entity: id,
+            epoch: self.epoch_of(id),
+            from: self.world.region,
+            to,
+            size: size as u32,
+            plugins_hash: self.plugins_hash,
+        };
+        if let Some(crossing) = self.crossings.get_mut(&id) {
+            crossing.sent = Baselines::new();
+            crossing.full_bytes = 0;
+        }
+        if !self.send_region(to, RegionToRegion::Offer(Box::new(offer))) {
+            self.feed_source(id, source::Input::TargetLost { region: to });
+        }
+    }
+
+    /// After GORC: takes the state that the machines asked for in this step.
+    pub(super) fn finish_handoffs(&mut self, tick: Tick) {
+        let wished: Vec<(EntityId, Vec<Wish>)> = self
+            .crossings
+            .iter_mut()
+            .filter(|(_, crossing)| !crossing.wishes.is_empty())
+            .map(|(id, crossing)| (*id, std::mem::take(&mut crossing.wishes)))
+            .collect();
+        for (id, wishes) in wished {
+            for wish in wishes {
+                match wish {
+                    Wish::Presync { to, handoff, base } => self.send_presync(id, tick, to, handoff, base),
+                    Wish::Freeze { tick } => self.freeze(id, tick),
+                }
+            }
+        }
+    }
+
+    fn travel_capsule(&self, id: EntityId) -> Option<Arc<Capsule>> {
+        let entity = self.world.entities.get(&id)?;
+        let view = self.world.gorc.view(observer_of(id)).unwrap_or_default();
+        Some(Arc::new(entity.travel_capsule(self.world.field_names(entity.type_id), &view)))
+    }
+
+    fn send_presync(
+        &mut self,
+        id: EntityId,
+        tick: Tick,
+        to: RegionId,
+        handoff: HandoffId,
+        base: Option<Tick>,
+    ) {
+        let (Some(capsule), Some(crossing)) = (self.travel_capsule(id), self.crossings.get_mut(&id)) else {
+            return;
+        };
+        if let Some(base) = base {
+            crossing.sent.forget_before(base);
+        }
+        let (base, parts) = crossing.sent.parts(base, &capsule);
+        if base.is_none() {
+            crossing.full_bytes = capsule.size() as u32;
+        }
+        crossing.sent.put(tick, capsule);
+        let state = PresyncState { handoff, tick, base, parts };
+        self.send_region(to, RegionToRegion::Presync(Box::new(state)));
+    }
+
+    fn freeze(&mut self, id: EntityId, tick: Tick) {
+        let Some(capsule) = self.travel_capsule(id) else {
+            return;
+        };
+        let Some(entity) = self.world.entities.get_mut(&id) else {
+            return;
+        };
+        entity.frozen = true;
+        let (pose, teleport) = (entity.pose, entity.jumped);
+        let overhang_m = self.world.beyond_metres(&pose) as f32;
+        let ns = u64::try_from(self.now.as_nanos()).expect("grid time fits in 64 bits for centuries");
+        if let Some(crossing) = self.crossings.get_mut(&id) {
+            crossing.frozen = Some(Frozen { capsule, tick, ns, overhang_m, teleport });
+        }
+        self.world.gorc.set_muted(observer_of(id), true);
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "one message, spelled out")]
+    fn send_final(
+        &mut self,
+        id: EntityId,
+        to: RegionId,
+        to_worker: WorkerId,
+        to_lease: Epoch,
+        handoff: HandoffId,
+        base: Option<Tick>,
+        tick: Tick,
+        late: bool,
+    ) {
+        let Some(entity) = self.world.entities.get(&id) else {
+            return;
+        };
+        let (key, applied) = (entity.key, entity.player.as_ref().map_or(0, |player| player.inputs.applied()));
+        let Some(crossing) = self.crossings.get(&id) else {
+            return;
+        };
+        let Some(frozen) = &crossing.frozen else {
+            error!(%id, "a final state of an entity that is not frozen");
+            return;
+        };
+        debug_assert_eq!(frozen.tick, tick, "one freeze per attempt");
+        let (base, parts) = crossing.sent.parts(base, &frozen.capsule);
+        let last = FinalState {
+            handoff,
+            key,
+            epoch: crossing.source.epoch(),
+            from: self.world.region,
+            to,
+            to_worker,
+            to_lease,
+            tick,
+            applied,
+            base,
+            parts,
+            hash: frozen.capsule.hash(),
+            frozen_ns: frozen.ns,
+            late,
+            overhang_m: frozen.overhang_m,
+            teleport: frozen.teleport,
+            full_bytes: crossing.full_bytes,
+        };
+        self.send_region(to, RegionToRegion::Final(Box::new(last)));
+    }
+
+    /// Our own compare-and-set won: the entity goes on here.
+    fn resumed(&mut self, id: EntityId, epoch: Epoch) {
+        info!(%id, %epoch, "handoff undone");
+        if let Some(crossing) = self.crossings.get_mut(&id) {
+            crossing.frozen = None;
+        }
+        let Some(entity) = self.world.entities.get_mut(&id) else {
+            return;
+        };
+        entity.frozen = false;
+        entity.unrecorded = true;
+        let key = entity.key;
+        self.feed_target(target::Input::Observed { key, epoch });
+        self.world.gorc.set_muted(observer_of(id), false);
+        self.catch_up(id);
+        // Inputs that came while it was frozen were dropped; the edge holds them.
+        self.attach(id, false, true);
+        self.retry_waiting_opens();
+    }
+
+    /// Another region owns the entity: keep a ghost, tell everybody who may ask.
+    fn released(&mut self, id: EntityId, epoch: Epoch, region: Option<RegionId>) {
+        self.crossings.remove(&id);
+        self.world.gorc.remove_observer(observer_of(id));
+        let Some(entity) = self.world.entities.get(&id) else {
+            return;
+        };
+        let key = entity.key;
+        let elsewhere = region.filter(|region| *region != self.world.region);
+        let edge = entity.player.as_ref().map(|player| player.session.edge);
+        let gone = Gone { entity: id, key, epoch: Epoch(epoch.0 - 1) };
+        match elsewhere {
+            Some(region) => {
+                self.world.release(id, region);
+                if let Some(edge) = edge {
+                    let hint = RegionToEdge::Moved { key, epoch, region };
+                    self.out.push(Output::Edge(edge, Lane::Control, hint));
+                }
+            }
+            None => {
+                self.world.remove(id, LeaveReason::Gone);
+            }
+        }
+        self.record_gone(gone);
+        self.feed_target(target::Input::Observed { key, epoch });
+        self.retry_waiting_opens();
+    }
+
+    pub(super) fn first_record(&mut self, id: EntityId, outcome: &CasOutcome) {
+        let CasOutcome::Won(record) = outcome else {
+            warn!(%id, ?outcome, "an object's first record is refused; it stays here");
+            return;
+        };
+        let key = self.world.entities.get(&id).map(|entity| entity.key);
+        if let Some(key) = key {
+            self.own(id, key, record.epoch, Recorded::Yes);
+            if let Some(entity) = self.world.entities.get_mut(&id) {
+                entity.unrecorded = true;
+            }
+        }
+    }
+}
