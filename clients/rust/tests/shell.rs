@@ -1,24 +1,17 @@
 //! The client over real TLS and WebSockets, against a small edge that breaks its sockets on purpose.
 
-use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+mod edge;
+
 use std::time::Duration;
 
-use futures_util::{SinkExt, StreamExt};
+use edge::{Edge, Seat};
 use gorc::{Body, Precision};
 use horizon_client::{Client, ConnectError, Options, Spelling, Update, Witness};
 use horizon_model::{EntityId, Epoch, ObjectSchema, ObjectTypeId, PlayerId, Pose, SessionId, Tick};
 use horizon_protocol::client::{
-    ClientMessage, Closing, ClosingReason, Event, Progress, Refused, RefusedReason, SUBPROTOCOL_BINARY,
-    SUBPROTOCOL_JSON, ServerMessage, State, Welcome, binary, json,
+    ClientMessage, Closing, ClosingReason, Event, Progress, Refused, RefusedReason, ServerMessage, State,
+    Welcome,
 };
-use tokio::net::{TcpListener, TcpStream};
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
-use tokio_rustls::rustls::pki_types::PrivatePkcs8KeyDer;
-use tokio_tungstenite::accept_hdr_async;
-use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
@@ -31,81 +24,14 @@ struct World {
     left: bool,
 }
 
-struct Edge {
-    address: SocketAddr,
-    ca: tempfile::NamedTempFile,
-    world: Arc<Mutex<World>>,
-}
-
-impl Edge {
-    async fn start() -> Self {
-        let issued = rcgen::generate_simple_self_signed(["localhost".to_owned(), "127.0.0.1".to_owned()])
-            .expect("the test edge works");
-        let ca = tempfile::NamedTempFile::new().expect("the test edge works");
-        std::fs::write(ca.path(), issued.cert.pem()).expect("the test edge works");
-        let provider = Arc::new(tokio_rustls::rustls::crypto::aws_lc_rs::default_provider());
-        let config = ServerConfig::builder_with_provider(provider)
-            .with_protocol_versions(&[&tokio_rustls::rustls::version::TLS13])
-            .expect("the test edge works")
-            .with_no_client_auth()
-            .with_single_cert(
-                vec![issued.cert.der().clone()],
-                PrivatePkcs8KeyDer::from(issued.signing_key.serialize_der()).into(),
-            )
-            .expect("the test edge works");
-        let acceptor = TlsAcceptor::from(Arc::new(config));
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("the test edge works");
-        let address = listener.local_addr().expect("the test edge works");
-        let world = Arc::new(Mutex::new(World::default()));
-        let shared = Arc::clone(&world);
-        tokio::spawn(async move {
-            while let Ok((tcp, _)) = listener.accept().await {
-                let (acceptor, world) = (acceptor.clone(), Arc::clone(&shared));
-                tokio::spawn(async move {
-                    let _ = serve(tcp, acceptor, world).await;
-                });
-            }
-        });
-        Self { address, ca, world }
-    }
-
-    fn options(&self, spelling: Spelling, name: &str) -> Options {
-        let url = format!("wss://localhost:{}/", self.address.port());
-        Options { spelling, ..Options::new(&url, self.ca.path(), name) }
+impl edge::World for World {
+    fn handle(&mut self, seat: &mut Seat, message: ClientMessage) -> (Vec<ServerMessage>, bool) {
+        answer(self, message, seat.spelling)
     }
 }
 
-async fn serve(
-    tcp: TcpStream,
-    acceptor: TlsAcceptor,
-    world: Arc<Mutex<World>>,
-) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let tls = acceptor.accept(tcp).await?;
-    let mut spelling = Spelling::Binary;
-    #[allow(clippy::result_large_err)]
-    let choose = |request: &Request, mut response: Response| {
-        let offered = request.headers()["sec-websocket-protocol"].to_str().unwrap_or_default();
-        spelling = if offered == SUBPROTOCOL_JSON { Spelling::Json } else { Spelling::Binary };
-        let chosen = if spelling == Spelling::Json { SUBPROTOCOL_JSON } else { SUBPROTOCOL_BINARY };
-        response.headers_mut().insert("sec-websocket-protocol", chosen.parse().expect("ASCII"));
-        Ok(response)
-    };
-    let mut socket = accept_hdr_async(tls, choose).await?;
-    while let Some(message) = socket.next().await {
-        let message = match message? {
-            Message::Binary(bytes) => binary::decode_client(&bytes)?,
-            Message::Text(text) => json::decode_client(&text)?,
-            _ => continue,
-        };
-        let (answers, cut) = answer(&mut world.lock().expect("the test edge works"), message, spelling);
-        for answer in answers {
-            socket.send(encode(&answer, spelling)).await?;
-        }
-        if cut {
-            return Ok(());
-        }
-    }
-    Ok(())
+fn options(edge: &Edge<World>, spelling: Spelling, name: &str) -> Options {
+    Options { spelling, ..Options::new(&edge.url(), edge.ca_file(), name) }
 }
 
 fn answer(world: &mut World, message: ClientMessage, spelling: Spelling) -> (Vec<ServerMessage>, bool) {
@@ -185,20 +111,6 @@ fn state(world: &World, spelling: Spelling) -> ServerMessage {
     ServerMessage::State(State { epoch: Some(Epoch::new(1, 1)), tick: Tick(602), progress, body })
 }
 
-fn encode(message: &ServerMessage, spelling: Spelling) -> Message {
-    let (mut bytes, mut text) = (Vec::new(), String::new());
-    match spelling {
-        Spelling::Binary => {
-            binary::encode_server(message, &mut bytes);
-            Message::binary(bytes)
-        }
-        Spelling::Json => {
-            json::encode_server(message, &mut text);
-            Message::text(text)
-        }
-    }
-}
-
 #[derive(Default)]
 struct Counter {
     enters: usize,
@@ -217,8 +129,8 @@ impl Witness for Counter {
 }
 
 async fn ten_inputs_over_broken_sockets(spelling: Spelling) {
-    let edge = Edge::start().await;
-    let mut client = Client::connect(edge.options(spelling, "Zoë")).await.expect("welcome");
+    let edge = Edge::start(World::default()).await;
+    let mut client = Client::connect(options(&edge, spelling, "Zoë")).await.expect("welcome");
     let (mut echoes, mut breaks, mut resumes, mut counter) = (Vec::new(), 0, 0, Counter::default());
     for n in 1_u32..=10 {
         assert_eq!(client.send("echo", "say", &n).expect("the window is open"), n);
@@ -248,7 +160,7 @@ async fn ten_inputs_over_broken_sockets(spelling: Spelling) {
     assert_eq!(client.world().len(), 1);
     assert_eq!(client.world().strays(), 0);
     client.close().await;
-    let world = edge.world.lock().expect("the test edge works");
+    let world = edge.world();
     assert_eq!((world.applied, world.joined, world.left), (10, 4, true));
 }
 
@@ -264,28 +176,28 @@ async fn json_inputs_are_applied_once_over_broken_sockets() {
 
 #[tokio::test]
 async fn whoever_is_replaced_does_not_come_back() {
-    let edge = Edge::start().await;
-    let mut client = Client::connect(edge.options(Spelling::Binary, "Zoë")).await.expect("welcome");
+    let edge = Edge::start(World::default()).await;
+    let mut client = Client::connect(options(&edge, Spelling::Binary, "Zoë")).await.expect("welcome");
     assert!(client.movement(Pose::default()).is_some());
     let mut ended = false;
     while let Some(update) = tokio::time::timeout(DEADLINE, client.next()).await.expect("in time") {
         ended |= matches!(update, Update::Disconnected { resuming: false, .. });
     }
     assert!(ended);
-    assert_eq!(edge.world.lock().expect("the test edge works").joined, 1);
+    assert_eq!(edge.world().joined, 1);
 }
 
 #[tokio::test]
 async fn refusals_and_strangers_are_told_apart() {
-    let edge = Edge::start().await;
-    let refused = Client::connect(edge.options(Spelling::Json, "nobody")).await.expect_err("no token");
+    let edge = Edge::start(World::default()).await;
+    let refused = Client::connect(options(&edge, Spelling::Json, "nobody")).await.expect_err("no token");
     assert!(matches!(&refused, ConnectError::Refused(refused) if refused.reason == RefusedReason::Token));
     assert_eq!(refused.to_string(), "refused (token): sign in");
 
-    let stranger = Edge::start().await;
+    let stranger = Edge::start(World::default()).await;
     let options = Options {
-        urls: edge.options(Spelling::Binary, "Zoë").urls,
-        ..stranger.options(Spelling::Binary, "Zoë")
+        urls: options(&edge, Spelling::Binary, "Zoë").urls,
+        ..options(&stranger, Spelling::Binary, "Zoë")
     };
     let error = Client::connect(options).await.expect_err("another authority");
     assert!(error.to_string().contains("certificate"), "{error}");

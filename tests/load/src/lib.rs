@@ -1,1 +1,19 @@
-//! horizon-load.
+//! Players for tests and demonstrations: bots that replay recorded matches, and checkers that watch what
+//! every one of them sees.
+//!
+//! ```text
+//!   trace ──▶ fleet ──▶ bot (one per player) ──▶ horizon-client ──▶ the world
+//!                        │  checker: stalls, steps back, flickers, gaps at crossings
+//!                        │  ledger:  every input once and in order
+//!                        └▶ totals: one JSON object at the end
+//! ```
+//!
+//! [`checker`], [`ledger`] and [`trace`] are pure; [`bot`] and [`fleet`] are the shell around them.
+
+pub mod bot;
+pub mod checker;
+pub mod fleet;
+pub mod ledger;
+pub mod totals;
+pub mod trace;
+pub mod walker;

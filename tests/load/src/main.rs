@@ -1,0 +1,186 @@
+//! `load`: players for a running world. The last line on standard output is one JSON object that says what
+//! they saw; everything else but status lines goes to standard error.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Parser;
+use horizon_client::Trust;
+use horizon_load::bot::SpellingChoice;
+use horizon_load::fleet::{self, Plan};
+use horizon_load::totals::Totals;
+use horizon_load::trace::Match;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout};
+use tracing::{Level, warn};
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::prelude::*;
+
+/// Everybody has said goodbye by then, or will not any more: the report's patience and some.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(25);
+
+/// Plays recorded matches in a running world and checks what every player sees.
+#[derive(Debug, Parser)]
+#[command(name = "load")]
+struct Arguments {
+    /// An edge of the world, wss://host:port/; give several to spread the players
+    #[arg(long, required = true)]
+    url: Vec<String>,
+    /// PEM file of the authority that signed the edges' certificates
+    #[arg(long)]
+    ca: PathBuf,
+    /// Folder of recordings; otherwise HORIZON_TRACES, otherwise a built-in match
+    #[arg(long)]
+    traces: Option<PathBuf>,
+    /// Centres of the pitches in metres, as 0,0;250,0
+    #[arg(long, default_value = "0,0", value_parser = parse_pitches, allow_hyphen_values = true)]
+    pitches: Pitches,
+    /// Play this long; 0 means until told to stop
+    #[arg(long, default_value_t = 60)]
+    seconds: u64,
+    /// One player per body who respawns, instead of a new player after each respawn
+    #[arg(long)]
+    respawns: bool,
+    /// Play the ball too
+    #[arg(long)]
+    ball: bool,
+    /// Synthetic walkers on top of the matches
+    #[arg(long, default_value_t = 0)]
+    bots: u64,
+    /// No matches, only walkers around the pitches
+    #[arg(long)]
+    no_matches: bool,
+    /// Everybody speaks horizon.v1; the default
+    #[arg(long, conflicts_with_all = ["json", "mixed"])]
+    binary: bool,
+    /// Everybody speaks horizon.v1.json
+    #[arg(long, conflicts_with = "mixed")]
+    json: bool,
+    /// Both, in turn
+    #[arg(long)]
+    mixed: bool,
+    /// One status line per second
+    #[arg(long)]
+    status: bool,
+    /// Say what each fault was
+    #[arg(long)]
+    verbose: bool,
+}
+
+#[derive(Debug, Clone)]
+struct Pitches(Vec<[f64; 2]>);
+
+fn parse_pitches(text: &str) -> Result<Pitches, String> {
+    let pitch = |pair: &str| {
+        let (x, y) = pair.split_once(',')?;
+        Some([x.trim().parse().ok()?, y.trim().parse().ok()?])
+    };
+    let pitches: Option<Vec<_>> = text.split(';').filter(|pair| !pair.trim().is_empty()).map(pitch).collect();
+    match pitches {
+        Some(pitches) if !pitches.is_empty() => Ok(Pitches(pitches)),
+        _ => Err("expected x,y;x,y in metres".to_owned()),
+    }
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let level = if arguments.verbose { Level::DEBUG } else { Level::WARN };
+    let filter = Targets::new().with_target("horizon_load", level).with_default(Level::WARN);
+    tracing_subscriber::registry()
+        .with(tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_filter(filter))
+        .init();
+    match run(arguments).await {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => {
+            eprintln!("load: nobody could join");
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            eprintln!("load: {error}");
+            ExitCode::from(64)
+        }
+    }
+}
+
+/// Returns whether anybody joined.
+async fn run(arguments: Arguments) -> Result<bool, Box<dyn std::error::Error>> {
+    let (seconds, status) = (arguments.seconds, arguments.status);
+    let plan = plan(arguments)?;
+    let totals = Arc::new(Totals::default());
+    let (stop, stopped) = watch::channel(false);
+    let started = Instant::now();
+    let end = async {
+        match seconds {
+            0 => std::future::pending().await,
+            seconds => sleep(Duration::from_secs(seconds)).await,
+        }
+    };
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let fleet = tokio::spawn(fleet::run(plan, Arc::clone(&totals), stopped));
+    let lines = Arc::clone(&totals);
+    let reporter = tokio::spawn(async move {
+        let mut frames = 0;
+        for second in 1.. {
+            tokio::time::sleep_until(started + Duration::from_secs(second)).await;
+            if status {
+                print_line(&lines.status(second, &mut frames));
+            }
+        }
+    });
+    tokio::select! {
+        () = end => {}
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    stop.send_replace(true);
+    if timeout(LEAVE_TIMEOUT, fleet).await.is_err() {
+        warn!("some players did not leave in time");
+    }
+    reporter.abort();
+    let summary = totals.summary();
+    print_line(&summary);
+    Ok(summary.sums.players > 0)
+}
+
+fn plan(arguments: Arguments) -> Result<Plan, Box<dyn std::error::Error>> {
+    let traces = arguments.traces.or_else(|| std::env::var_os("HORIZON_TRACES").map(PathBuf::from));
+    let matches = match traces {
+        Some(folder) => Match::load_all(&folder)?,
+        None => vec![Match::sample()],
+    };
+    let mut matches: Vec<_> = matches.into_iter().map(Arc::new).collect();
+    if arguments.no_matches {
+        matches = vec![Arc::new(Match { tracks: Vec::new(), length: Duration::from_secs(60) })];
+    }
+    let spelling = match (arguments.json, arguments.mixed) {
+        (true, _) => SpellingChoice::Json,
+        (_, true) => SpellingChoice::Mixed,
+        _ => SpellingChoice::Binary,
+    };
+    Ok(Plan {
+        urls: arguments.url,
+        trust: Trust::Config(Trust::CaFile(arguments.ca).config()?),
+        spelling,
+        matches,
+        pitches: arguments.pitches.0,
+        respawns: arguments.respawns,
+        ball: arguments.ball,
+        walkers: arguments.bots,
+        prefix: format!("b{:04x}", std::process::id() & 0xffff),
+    })
+}
+
+/// Lines are whole even where the reader is slow; a reader that is gone is not our problem.
+fn print_line<T: serde::Serialize>(value: &T) {
+    use std::io::Write;
+    let line = serde_json::to_string(value).expect("plain numbers are always JSON");
+    let mut out = std::io::stdout().lock();
+    if writeln!(out, "{line}").and_then(|()| out.flush()).is_err() {
+        warn!("nobody reads the status lines");
+    }
+}
