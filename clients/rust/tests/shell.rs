@@ -20,12 +20,13 @@ const DEADLINE: Duration = Duration::from_secs(20);
 struct World {
     applied: u32,
     events: Vec<Event>,
-    joined: u32,
+    joined: u64,
     left: bool,
 }
 
 impl edge::World for World {
     fn handle(&mut self, seat: &mut Seat, message: ClientMessage) -> (Vec<ServerMessage>, bool) {
+        self.joined = seat.number;
         answer(self, message, seat.spelling)
     }
 }
@@ -41,7 +42,6 @@ fn answer(world: &mut World, message: ClientMessage, spelling: Spelling) -> (Vec
             (vec![ServerMessage::Refused(Refused { reason: RefusedReason::Token, message })], true)
         }
         ClientMessage::Hello(hello) => {
-            world.joined += 1;
             let has = hello.resume.as_ref().map_or(0, |resume| resume.events as usize);
             let mut answers = vec![welcome(world, hello.resume.is_some()), state(world, spelling)];
             answers.extend(world.events[has..].iter().cloned().map(ServerMessage::Event));

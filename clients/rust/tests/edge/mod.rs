@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use horizon_client::Spelling;
-use horizon_model::EntityId;
 use horizon_protocol::client::{
     ClientMessage, SUBPROTOCOL_BINARY, SUBPROTOCOL_JSON, ServerMessage, binary, json,
 };
@@ -34,8 +33,8 @@ pub(crate) trait World: Send + 'static {
 pub(crate) struct Seat {
     /// How its messages are written.
     pub(crate) spelling: Spelling,
-    /// Who sits there, once the world has said so.
-    pub(crate) entity: Option<EntityId>,
+    /// 1, 2, 3 … in the order in which they came.
+    pub(crate) number: u64,
 }
 
 /// A running edge; it ends with the test's runtime.
@@ -65,10 +64,12 @@ impl<W: World> Edge<W> {
         let world = Arc::new(Mutex::new(world));
         let shared = Arc::clone(&world);
         tokio::spawn(async move {
+            let mut number = 0;
             while let Ok((tcp, _)) = listener.accept().await {
+                number += 1;
                 let (acceptor, world) = (acceptor.clone(), Arc::clone(&shared));
                 tokio::spawn(async move {
-                    let _ = serve(tcp, acceptor, world).await;
+                    let _ = serve(tcp, acceptor, world, number).await;
                 });
             }
         });
@@ -92,9 +93,10 @@ async fn serve<W: World>(
     tcp: TcpStream,
     acceptor: TlsAcceptor,
     world: Arc<Mutex<W>>,
+    number: u64,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let tls = acceptor.accept(tcp).await?;
-    let mut seat = Seat { spelling: Spelling::Binary, entity: None };
+    let mut seat = Seat { spelling: Spelling::Binary, number };
     #[allow(clippy::result_large_err)]
     let choose = |request: &Request, mut response: Response| {
         let offered = request.headers()["sec-websocket-protocol"].to_str().unwrap_or_default();
