@@ -1,0 +1,428 @@
+//! Two or more regions on virtual time: real regions, plugins and store rules; links, disk and sockets
+//! are queues with delays drawn from a seed.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+use std::path::Path;
+use std::time::Duration;
+
+use horizon_handoff::{CasOutcome, Lease};
+use horizon_model::{
+    EdgeId, Epoch, GridMap, PlayerId, Pose, Position, RegionId, RegionMap, SessionId, Tick, TickRate,
+    WorkerId, WorldId,
+};
+use horizon_protocol::client::{MoveSample, Spelling};
+use horizon_protocol::link::{EdgeToRegion, OpenSession, Placement, RegionToEdge, RegionToRegion};
+use horizon_region_server::journal::Snapshot;
+use horizon_region_server::plugin::PluginHost;
+use horizon_region_server::region::{Input, Output, Recovery, Region, RegionConfig};
+use horizon_state_store::{Env, Memory, Reply, Request};
+
+use crate::client::Client;
+
+pub(crate) const EDGE: EdgeId = EdgeId(7);
+const TTL: Duration = Duration::from_secs(2);
+
+/// Xorshift: the same seed, the same run.
+pub(crate) struct Dice(u64);
+
+impl Dice {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % bound
+    }
+}
+
+/// Delays in microseconds: at least, and how much more.
+#[derive(Clone, Copy)]
+pub(crate) struct Delays {
+    pub(crate) link: (u64, u64),
+    pub(crate) disk: (u64, u64),
+    pub(crate) store: (u64, u64),
+}
+
+impl Delays {
+    pub(crate) const SHORT: Self = Self { link: (100, 400), disk: (500, 3000), store: (200, 1500) };
+}
+
+struct Running {
+    region: Region,
+    placement: Placement,
+    journal: Snapshot,
+    next: Tick,
+}
+
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Due(Duration, u64);
+
+enum Happening {
+    ToRegion(RegionId, Epoch, Input),
+    ToEdge(RegionId, RegionToEdge),
+    Frames(RegionId, horizon_protocol::link::StateBatch),
+}
+
+/// The whole small world.
+pub(crate) struct Harness {
+    pub(crate) now: Duration,
+    pub(crate) store: Memory,
+    pub(crate) clients: BTreeMap<PlayerId, Client>,
+    pub(crate) arrivals: u64,
+    map: RegionMap,
+    rate: TickRate,
+    running: BTreeMap<RegionId, Running>,
+    dead: BTreeMap<RegionId, Snapshot>,
+    queue: BinaryHeap<Reverse<Due>>,
+    happenings: BTreeMap<u64, Happening>,
+    lanes: BTreeMap<(u8, u16, u16), Duration>,
+    count: u64,
+    workers: u64,
+    dice: Dice,
+    delays: Delays,
+    plugins: std::path::PathBuf,
+}
+
+impl Harness {
+    /// `columns` regions of 200 m in a row from x = −200, all running.
+    pub(crate) fn new(plugins: &Path, columns: u32, hz: u64, seed: u64, delays: Delays) -> Self {
+        eprintln!("SEED={seed} hz={hz} columns={columns}");
+        let grid = GridMap::new([-200.0, -100.0 - 100.0], 200.0, columns, 2).expect("a valid grid");
+        let store = Memory::new(WorldId(1), Env::new(|| Duration::ZERO, || [0; 32]));
+        let mut harness = Self {
+            now: Duration::from_secs(1000),
+            store,
+            clients: BTreeMap::new(),
+            arrivals: 0,
+            map: RegionMap { map_epoch: 1, grid },
+            rate: TickRate::from_hz(hz).expect("a valid rate"),
+            running: BTreeMap::new(),
+            dead: BTreeMap::new(),
+            queue: BinaryHeap::new(),
+            happenings: BTreeMap::new(),
+            lanes: BTreeMap::new(),
+            count: 0,
+            workers: 0,
+            dice: Dice::new(seed),
+            delays,
+            plugins: plugins.to_owned(),
+        };
+        let regions: Vec<RegionId> = harness.map.regions().collect();
+        for region in regions {
+            harness.start(region);
+        }
+        harness.announce();
+        harness
+    }
+
+    pub(crate) fn owner_of(&self, position: &Position) -> RegionId {
+        self.map.owner_of(position).expect("on the map")
+    }
+
+    fn start(&mut self, id: RegionId) {
+        self.workers += 1;
+        let worker = WorkerId(self.workers);
+        let Reply::Granted(lease) = self.store.perform(Request::Acquire(id, worker, TTL)) else {
+            panic!("the lease is free");
+        };
+        let kept = self.dead.remove(&id);
+        let host = PluginHost::load(&self.plugins, &BTreeMap::new()).expect("the plugins load");
+        let mut recovery = Recovery::new(lease, kept.clone());
+        let mut keys = recovery.keys();
+        let Reply::Owned(owned) = self.store.perform(Request::Owned(id)) else { panic!("a list") };
+        keys.extend(owned.into_iter().map(|(key, _)| key));
+        let mut records = BTreeMap::new();
+        for key in keys {
+            let Reply::Record(record) = self.store.perform(Request::Record(key)) else { panic!("a record") };
+            records.insert(key, record);
+        }
+        let requests = recovery.decide(&records);
+        let Reply::Cas(outcomes) = self.store.perform(Request::Cas(requests)) else { panic!("outcomes") };
+        assert!(recovery.claimed(outcomes), "the lease is new");
+        let config = RegionConfig {
+            map: self.map.clone(),
+            rate: self.rate,
+            linger_ticks: 1800,
+            pose_ticks: 15,
+            max_players: 100,
+            lease_ttl: TTL,
+            schemas: host.schemas().to_vec(),
+        };
+        let tick = Tick::at(self.now);
+        let mut region = recovery.finish(config, host, self.now, self.now, tick);
+        region.handle(self.now, Input::EdgeUp(EDGE));
+        let placement = Placement { region: id, worker, lease: lease.epoch, endpoint: String::new() };
+        let next = self.rate.align_up(tick + 1);
+        // What was recovered is the new journal's first word.
+        let journal = kept.unwrap_or_default();
+        self.running.insert(id, Running { region, placement, journal, next });
+    }
+
+    /// Tells all regions of all placements, and links all pairs.
+    fn announce(&mut self) {
+        let placements: Vec<Placement> = self.running.values().map(|held| held.placement.clone()).collect();
+        let ids: Vec<RegionId> = self.running.keys().copied().collect();
+        for id in ids {
+            let held = self.running.get_mut(&id).expect("running");
+            for placement in placements.iter().filter(|placement| placement.region != id) {
+                held.region.handle(self.now, Input::WorkerUp(placement.worker));
+            }
+            let regions = EdgeToRegion::Regions(placements.clone());
+            held.region.handle(self.now, Input::Edge(EDGE, Box::new(regions)));
+            self.perform(id);
+        }
+    }
+
+    /// `kill -9`: whatever was not durable is gone. Its clients stay; a successor takes over at once.
+    pub(crate) fn kill(&mut self, id: RegionId) {
+        let Running { journal, placement, .. } = self.running.remove(&id).expect("running");
+        self.dead.insert(id, journal);
+        for held in self.running.values_mut() {
+            held.region.handle(self.now, Input::WorkerDown(placement.worker));
+        }
+        self.store.perform(Request::Evict(id, placement.worker));
+        self.start(id);
+        self.announce();
+        let orphans: Vec<OpenSession> = self
+            .clients
+            .values()
+            .filter(|client| client.route == Some(id))
+            .map(|client| client.open(false))
+            .collect();
+        for open in orphans {
+            self.to_region(id, EdgeToRegion::Open(Box::new(open)));
+        }
+    }
+
+    /// A player joins at `at` metres.
+    pub(crate) fn join(&mut self, player: u128, at: [f64; 3], spelling: Spelling) -> PlayerId {
+        let player = PlayerId(player);
+        let spawn = Pose::at(Position::from_metres(at).expect("in range"));
+        let client = Client::new(player, SessionId(player.0 + 1000), spelling, spawn, self.rate);
+        let region = self.owner_of(&spawn.position);
+        let open = client.open(true);
+        self.clients.insert(player, client);
+        self.to_region(region, EdgeToRegion::Open(Box::new(open)));
+        player
+    }
+
+    /// The client says where its body is.
+    pub(crate) fn walk(&mut self, player: PlayerId, pose: Pose) {
+        let client = &self.clients[&player];
+        let Some(route) = client.route else { return };
+        let samples = vec![MoveSample { tick: Tick::at(self.now), pose }];
+        let session_epoch = client.session_epoch;
+        self.to_region(route, EdgeToRegion::Move { player, session_epoch, samples });
+    }
+
+    /// The client sends a reliable input; kept until durable.
+    pub(crate) fn send(&mut self, player: PlayerId, namespace: &str, event: &str, payload: &[u8]) {
+        let client = self.clients.get_mut(&player).expect("joined");
+        let input = client.input(namespace, event, payload);
+        if let Some(route) = client.route {
+            self.to_region(route, input);
+        }
+    }
+
+    fn to_region(&mut self, region: RegionId, message: EdgeToRegion) {
+        let Some(lease) = self.running.get(&region).map(|held| held.placement.lease) else { return };
+        let at = self.lane(0, u16::MAX, region.0, self.delays.link);
+        self.plan(at, Happening::ToRegion(region, lease, Input::Edge(EDGE, Box::new(message))));
+    }
+
+    /// When something sent now on this lane arrives; order within a lane is kept.
+    fn lane(&mut self, kind: u8, from: u16, to: u16, (least, more): (u64, u64)) -> Duration {
+        let delay = Duration::from_micros(least + self.dice.below(more + 1));
+        let before = self.lanes.get(&(kind, from, to)).copied().unwrap_or_default();
+        let at = (self.now + delay).max(before);
+        self.lanes.insert((kind, from, to), at);
+        at
+    }
+
+    fn plan(&mut self, at: Duration, happening: Happening) {
+        self.count += 1;
+        self.queue.push(Reverse(Due(at, self.count)));
+        self.happenings.insert(self.count, happening);
+    }
+
+    /// Lets time pass.
+    pub(crate) fn run_until(&mut self, end: Duration) {
+        loop {
+            let step = self
+                .running
+                .iter()
+                .map(|(id, held)| (held.next.since_origin(), *id))
+                .min()
+                .expect("a region runs");
+            let message = self.queue.peek().map(|Reverse(Due(at, _))| *at);
+            let next = message.map_or(step.0, |at| at.min(step.0));
+            if next > end {
+                self.now = end;
+                return;
+            }
+            self.now = self.now.max(next);
+            if message.is_some_and(|at| at <= step.0) {
+                let Some(Reverse(Due(_, number))) = self.queue.pop() else { continue };
+                let happening = self.happenings.remove(&number).expect("planned once");
+                self.happen(happening);
+            } else {
+                let held = self.running.get_mut(&step.1).expect("running");
+                held.region.step(self.now, held.next);
+                held.next = held.next + self.rate.step();
+                if held.next.0.is_multiple_of(24) {
+                    let started_ns = self.now.as_nanos() as u64;
+                    held.region.handle(self.now, Input::LeaseRenewed { started_ns });
+                }
+                self.perform(step.1);
+            }
+        }
+    }
+
+    fn happen(&mut self, happening: Happening) {
+        match happening {
+            Happening::ToRegion(region, lease, input) => {
+                let Some(held) = self.running.get_mut(&region) else { return };
+                if held.placement.lease == lease {
+                    held.region.handle(self.now, input);
+                    self.perform(region);
+                }
+            }
+            Happening::ToEdge(region, message) => self.edge_hears(region, message),
+            Happening::Frames(region, batch) => {
+                for frame in batch.frames {
+                    let Some(client) = self.clients.get_mut(&frame.player) else { continue };
+                    client.frame(batch.tick, &frame, self.now);
+                    self.to_region(region, EdgeToRegion::Credit(vec![(frame.player, 1)]));
+                }
+            }
+        }
+    }
+
+    fn edge_hears(&mut self, region: RegionId, message: RegionToEdge) {
+        match message {
+            RegionToEdge::Attach(attach) => {
+                let Some(client) = self.clients.get_mut(&attach.player) else { return };
+                let again = client.attached(&attach);
+                for input in again {
+                    self.to_region(attach.region, input);
+                }
+            }
+            RegionToEdge::Progress(progress) => {
+                for (player, _, _, durable) in progress {
+                    if let Some(client) = self.clients.get_mut(&player) {
+                        client.durable(durable);
+                    }
+                }
+            }
+            RegionToEdge::Event { player, number, payload, spelled, name, .. } => {
+                if let Some(client) = self.clients.get_mut(&player) {
+                    let events = client.event(number, name, spelled, &payload);
+                    let ack = EdgeToRegion::EventAck { player, session_epoch: client.session_epoch, events };
+                    self.to_region(region, ack);
+                }
+            }
+            RegionToEdge::Band(band) => {
+                // A crude edge: everybody near a border needs the nearest neighbour.
+                for entry in band.entries {
+                    let neighbours = self.map.neighbours_within(band.region, 0.0);
+                    let nearest = neighbours.into_iter().min_by(|a, b| {
+                        let metres = |of: &RegionId| self.map.distance(*of, &entry.pose.position);
+                        metres(a).total_cmp(&metres(b))
+                    });
+                    if let Some(target) = nearest
+                        && self.map.distance(target, &entry.pose.position) < 20.0
+                    {
+                        self.to_region(band.region, EdgeToRegion::Prepare { key: entry.key, target });
+                    }
+                }
+            }
+            RegionToEdge::Summary(summary) => self.arrivals += summary.handoffs.len() as u64,
+            RegionToEdge::NotOwner { player } | RegionToEdge::Left { player } => {
+                panic!("player {player} has no home at region {region}");
+            }
+            RegionToEdge::Nack { player, from } => {
+                let Some(client) = self.clients.get_mut(&player) else { return };
+                for input in client.again(from) {
+                    self.to_region(region, input);
+                }
+            }
+            RegionToEdge::Resync { player, .. } => {
+                self.clients.get_mut(&player).expect("joined").resyncs += 1;
+            }
+            RegionToEdge::Moved { .. }
+            | RegionToEdge::Kicked { .. }
+            | RegionToEdge::Register(_)
+            | RegionToEdge::Placed(_)
+            | RegionToEdge::NotPlaced { .. }
+            | RegionToEdge::Retired { .. }
+            | RegionToEdge::ClockPing { .. } => {}
+        }
+    }
+
+    fn perform(&mut self, id: RegionId) {
+        let held = self.running.get_mut(&id).expect("running");
+        let lease: Lease = held.region.lease();
+        let outputs = held.region.take_outputs();
+        for output in outputs {
+            match output {
+                Output::Edge(_, lane, message) => {
+                    let kind = match lane {
+                        horizon_protocol::link::Lane::Session(shard) => 10 + shard,
+                        _ => 1,
+                    };
+                    let at = self.lane(kind, id.0, u16::MAX, self.delays.link);
+                    self.plan(at, Happening::ToEdge(id, message));
+                }
+                Output::Frames(_, batch) => {
+                    let at = self.lane(2, id.0, u16::MAX, self.delays.link);
+                    self.plan(at, Happening::Frames(id, batch));
+                }
+                Output::Worker(worker, _, message) => self.to_worker(id, worker, 3, message),
+                Output::Ghosts(worker, batch) => {
+                    self.to_worker(id, worker, 4, RegionToRegion::Ghosts(batch));
+                }
+                Output::Journal(record) => {
+                    let tick = record.tick;
+                    // Durable only when the disk says so: a kill before that loses it.
+                    let at = self.lane(5, id.0, id.0, self.delays.disk);
+                    self.running.get_mut(&id).expect("running").journal.apply(*record);
+                    self.plan(at, Happening::ToRegion(id, lease.epoch, Input::Durable(tick)));
+                }
+                Output::Mark(tick) => {
+                    let at = self.lane(5, id.0, id.0, self.delays.disk);
+                    self.plan(at, Happening::ToRegion(id, lease.epoch, Input::Durable(tick)));
+                }
+                Output::Rotate(_) => {}
+                Output::Cas(requests) => {
+                    let Reply::Cas(outcomes) = self.store.perform(Request::Cas(requests.clone())) else {
+                        panic!("outcomes");
+                    };
+                    let answers: Vec<(_, Option<CasOutcome>)> =
+                        requests.into_iter().zip(outcomes.into_iter().map(Some)).collect();
+                    let at = self.lane(6, id.0, id.0, self.delays.store);
+                    self.plan(at, Happening::ToRegion(id, lease.epoch, Input::Cas(answers)));
+                }
+                Output::Lookup(key) => {
+                    let Reply::Record(record) = self.store.perform(Request::Record(key)) else {
+                        panic!("a record");
+                    };
+                    let at = self.lane(6, id.0, id.0, self.delays.store);
+                    self.plan(at, Happening::ToRegion(id, lease.epoch, Input::Record(key, Ok(record))));
+                }
+                Output::Retired(_) | Output::Superseded => panic!("nobody asked region {id} to stop"),
+            }
+        }
+    }
+
+    fn to_worker(&mut self, from: RegionId, worker: WorkerId, kind: u8, message: RegionToRegion) {
+        let to = self.running.values().find(|held| held.placement.worker == worker);
+        let Some(Placement { region, lease, .. }) = to.map(|held| held.placement.clone()) else { return };
+        let sender = self.running[&from].placement.worker;
+        let at = self.lane(kind, from.0, region.0, self.delays.link);
+        self.plan(at, Happening::ToRegion(region, lease, Input::Worker(sender, Box::new(message))));
+    }
+}

@@ -1,0 +1,158 @@
+//! Regions that hand players to each other on virtual time: real regions, plugins and store rules.
+#![allow(clippy::unwrap_used)]
+
+#[path = "../plugins/build.rs"]
+#[allow(dead_code)]
+mod build;
+mod client;
+mod harness;
+
+use std::time::Duration;
+
+use client::Faults;
+use harness::{Delays, Harness};
+use horizon_model::{PlayerId, Pose, Position};
+use horizon_protocol::client::Spelling;
+
+/// One that walks along x, back and forth over a border, at `speed` metres a second.
+struct Walker {
+    player: PlayerId,
+    centre: [f64; 2],
+    reach: f64,
+    speed: f64,
+}
+
+impl Walker {
+    fn pose(&self, elapsed: f64) -> Pose {
+        let way = self.speed * elapsed;
+        let lap = way.rem_euclid(4.0 * self.reach);
+        let (x, sign) = match lap / self.reach {
+            part if part < 1.0 => (lap, 1.0),
+            part if part < 3.0 => (2.0 * self.reach - lap, -1.0),
+            _ => (lap - 4.0 * self.reach, 1.0),
+        };
+        let position = Position::from_metres([self.centre[0] + x, self.centre[1], 1.0]).unwrap();
+        Pose { position, velocity: [(self.speed * sign) as f32, 0.0, 0.0], yaw: 0.0 }
+    }
+}
+
+/// Runs walkers for `seconds` with an input each fifth of a second.
+fn play(
+    world: &mut Harness,
+    walkers: &[Walker],
+    seconds: u64,
+    mut each_second: impl FnMut(&mut Harness, u64),
+) {
+    let begun = world.now;
+    let mut step = 0_u64;
+    while world.now < begun + Duration::from_secs(seconds) {
+        step += 1;
+        world.run_until(begun + Duration::from_millis(step * 50));
+        let elapsed = (world.now - begun).as_secs_f64();
+        for walker in walkers {
+            world.walk(walker.player, walker.pose(elapsed));
+            if step.is_multiple_of(4) {
+                world.send(walker.player, "ledger", "note", b"{\"n\":1}");
+            }
+        }
+        if step.is_multiple_of(20) {
+            each_second(world, step / 20);
+        }
+    }
+    // Everything on its way arrives.
+    world.run_until(begun + Duration::from_secs(seconds + 1));
+}
+
+fn walkers(world: &mut Harness, count: u64, speed: f64) -> Vec<Walker> {
+    let walkers: Vec<Walker> = (0..count)
+        .map(|n| {
+            let centre = [0.0, -50.0 + 12.0 * n as f64];
+            let spelling = if n % 2 == 0 { Spelling::Binary } else { Spelling::Json };
+            let player = world.join(u128::from(n) + 1, [centre[0], centre[1], 1.0], spelling);
+            Walker { player, centre, reach: 25.0 + n as f64, speed }
+        })
+        .collect();
+    let now = world.now;
+    world.run_until(now + Duration::from_millis(500));
+    walkers
+}
+
+fn ledgers_agree(world: &mut Harness) {
+    let players: Vec<PlayerId> = world.clients.keys().copied().collect();
+    for player in &players {
+        world.send(*player, "ledger", "report", b"{}");
+    }
+    let now = world.now;
+    world.run_until(now + Duration::from_secs(2));
+    for player in players {
+        let client = &world.clients[&player];
+        assert_eq!(client.unsettled(), 0, "every input is durable");
+        let (_, report) =
+            client.events.iter().rev().find(|(name, _)| name == "ledger/report").expect("a report");
+        assert_eq!(report["count"], client.inputs_sent, "{report}");
+        for wrong in ["repeated", "skipped", "backwards"] {
+            assert_eq!(report[wrong], 0, "{report}");
+        }
+    }
+}
+
+#[test]
+fn walking_over_a_border_is_seen_by_nobody() {
+    let plugins = build::own_plugins(&["movement", "ledger", "chat"]);
+    for (seed, hz) in [(1, 30), (2, 30), (3, 60)] {
+        let mut world = Harness::new(plugins.path(), 2, hz, seed, Delays::SHORT);
+        let walkers = walkers(&mut world, 5, 9.0);
+        play(&mut world, &walkers, 40, |_, _| {});
+        ledgers_agree(&mut world);
+        let crossings: u32 = world.clients.values().map(|client| client.crossings).sum();
+        assert!(crossings >= 25, "{crossings} crossings");
+        for client in world.clients.values() {
+            assert_eq!(client.faults, Faults::default(), "player {} with seed {seed}", client.player);
+            assert_eq!(client.resyncs, 0);
+        }
+    }
+}
+
+#[test]
+fn a_killed_region_goes_on_where_it_was_durable() {
+    let plugins = build::own_plugins(&["movement", "ledger", "chat"]);
+    for seed in [11, 12, 13, 14] {
+        let mut world = Harness::new(plugins.path(), 2, 30, seed, Delays::SHORT);
+        let walkers = walkers(&mut world, 4, 9.0);
+        play(&mut world, &walkers, 20, |world, second| {
+            if second == 7 || second == 12 {
+                let victim = world.clients[&PlayerId(1)].route.expect("attached");
+                world.kill(victim);
+                for client in world.clients.values_mut() {
+                    client.forgive();
+                }
+            }
+        });
+        ledgers_agree(&mut world);
+    }
+}
+
+#[test]
+fn chat_crosses_the_border_once() {
+    let plugins = build::own_plugins(&["movement", "ledger", "chat"]);
+    let mut world = Harness::new(plugins.path(), 2, 30, 21, Delays::SHORT);
+    let walkers = walkers(&mut world, 3, 9.0);
+    play(&mut world, &walkers, 30, |world, second| {
+        let text = format!("{{\"text\":\"line {second}\"}}");
+        // Binary clients speak MessagePack: {"text": "line N"} spelled by hand.
+        let line = format!("line {second}");
+        let mut packed = vec![0x81, 0xa4];
+        packed.extend_from_slice(b"text");
+        packed.push(0xa0 | line.len() as u8);
+        packed.extend_from_slice(line.as_bytes());
+        world.send(PlayerId(1), "chat", "say", &packed);
+        world.send(PlayerId(2), "chat", "say", text.as_bytes());
+    });
+    let now = world.now;
+    world.run_until(now + Duration::from_secs(2));
+    for client in world.clients.values() {
+        let said: Vec<&serde_json::Value> =
+            client.events.iter().filter(|(name, _)| name == "chat/said").map(|(_, value)| value).collect();
+        assert_eq!(said.len(), 60, "player {} heard every line once", client.player);
+    }
+}
