@@ -18,6 +18,8 @@ mod record;
 pub mod route;
 pub mod source;
 pub mod target;
+#[cfg(test)]
+mod two_regions;
 
 pub use baselines::Baselines;
 pub use capsule::{Capsule, DecodeError};

@@ -39,7 +39,8 @@ pub const MIN_DWELL: Duration = Duration::from_millis(500);
 pub const MIN_FREEZE_TIMEOUT: Duration = Duration::from_millis(100);
 /// Steps a frozen entity waits for its target, where that is longer.
 pub const FREEZE_TIMEOUT_STEPS: u64 = 2;
-/// Time between two offers after a refusal or without an answer.
+/// Time between two offers after a refusal or without an answer. A target that fell silent may have
+/// forgotten its copy, so it is offered the entity again too.
 pub const OFFER_RETRY: Duration = Duration::from_millis(500);
 /// An accepted offer that nothing asked for in this time is withdrawn.
 pub const WANTED_FOR: Duration = Duration::from_secs(2);
@@ -181,7 +182,7 @@ impl Source {
             }
             (Input::Timeout { fresh_handoff }, Some(attempt)) => attempt.again(now, fresh_handoff),
             (Input::Accepted { handoff, lease, worker }, Some(attempt)) if attempt.handoff == handoff => {
-                attempt.accepted(lease, worker);
+                attempt.accepted(now, lease, worker);
                 vec![]
             }
             (Input::Refused { handoff, .. }, Some(attempt)) if attempt.handoff == handoff => {
@@ -193,15 +194,11 @@ impl Source {
                 vec![]
             }
             (Input::PresyncAck { handoff, tick }, Some(attempt)) if attempt.handoff == handoff => {
-                if let Phase::Streaming { acked, .. } = &mut attempt.phase {
-                    *acked = (*acked).max(Some(tick));
-                }
+                attempt.acked(now, Some(tick));
                 vec![]
             }
             (Input::NeedFull { handoff }, Some(attempt)) if attempt.handoff == handoff => {
-                if let Phase::Streaming { acked, .. } = &mut attempt.phase {
-                    *acked = None;
-                }
+                attempt.acked(now, None);
                 vec![]
             }
             _ => vec![],
@@ -228,13 +225,14 @@ impl Source {
         let Some(attempt) = attempt else { return outputs };
         outputs.extend(attempt.again(now, step.fresh_handoff));
 
-        let Phase::Streaming { worker, lease, acked } = attempt.phase else {
+        let Phase::Streaming { worker, lease, acked, again_at } = attempt.phase else {
             *late |= crossing.is_some();
             return outputs;
         };
         let fresh = acked.is_some_and(|acked| step.tick.saturating_since(acked) <= step.step_ticks);
         *late |= crossing.is_some() && !(fresh && crossing == Some(attempt.to));
-        let patient = acked.is_some() && outside_since.is_some_and(|since| now >= since + LAG_PATIENCE);
+        let answers = acked.is_some() && now < again_at;
+        let patient = answers && outside_since.is_some_and(|since| now >= since + LAG_PATIENCE);
         let due = crossing == Some(attempt.to) && step.healthy && now >= self.since + MIN_DWELL;
         if !due || !(fresh || patient) {
             outputs.push(Output::SendPresync { to: attempt.to, handoff: attempt.handoff, base: acked });

@@ -28,9 +28,10 @@ pub enum Admission<T> {
     Accepted(Vec<(u32, T)>),
     /// It was applied before: acknowledge again.
     Duplicate,
-    /// It waits for an earlier one that was asked for already.
+    /// It waits for an earlier one that was asked for already. One beyond the window is dropped; only a
+    /// client that ignores its window sends such.
     Held,
-    /// It waits, or was dropped for lack of room: ask for everything from this number on.
+    /// It waits for an earlier one: ask for everything from that number on.
     Gap {
         /// First missing.
         from: u32,
@@ -69,14 +70,12 @@ impl<T> InputLane<T> {
             return Admission::Duplicate;
         }
         if seq > next {
-            let room = self.held.len() < MAX_HELD_INPUTS && seq - next <= MAX_HELD_INPUTS as u32;
-            if room {
+            if seq - next <= MAX_HELD_INPUTS as u32 {
                 self.held.insert(seq, input);
             }
-            if self.asked.replace(next) == Some(next) && room {
-                return Admission::Held;
-            }
-            return Admission::Gap { from: next };
+            // One question per gap: an answer to each input behind it would send the window squared.
+            let asked = self.asked.replace(next) == Some(next);
+            return if asked { Admission::Held } else { Admission::Gap { from: next } };
         }
         let mut run = vec![(seq, input)];
         self.applied = seq;

@@ -19,9 +19,19 @@ pub(super) struct Attempt {
 
 #[derive(Debug, Clone)]
 pub(super) enum Phase {
-    Offered { again_at: Duration },
-    Refused { retry_at: Duration },
-    Streaming { worker: WorkerId, lease: Epoch, acked: Option<Tick> },
+    Offered {
+        again_at: Duration,
+    },
+    Refused {
+        retry_at: Duration,
+    },
+    /// `again_at`: when to offer again if nothing is heard until then.
+    Streaming {
+        worker: WorkerId,
+        lease: Epoch,
+        acked: Option<Tick>,
+        again_at: Duration,
+    },
 }
 
 /// A forecast asks for `target`: it renews the attempt at hand, begins one, or replaces one that no
@@ -86,24 +96,37 @@ impl Attempt {
 
     /// Repeats an offer without an answer, makes a new one after a refusal.
     pub(super) fn again(&mut self, now: Duration, fresh: HandoffId) -> Vec<Output> {
-        match self.phase {
-            Phase::Offered { again_at } if now >= again_at => {}
-            Phase::Refused { retry_at } if now >= retry_at => self.handoff = fresh,
+        match &mut self.phase {
+            Phase::Offered { again_at } | Phase::Streaming { again_at, .. } if now >= *again_at => {
+                *again_at = now + OFFER_RETRY;
+            }
+            Phase::Refused { retry_at } if now >= *retry_at => {
+                self.handoff = fresh;
+                self.phase = Phase::Offered { again_at: now + OFFER_RETRY };
+            }
             _ => return vec![],
         }
-        self.phase = Phase::Offered { again_at: now + OFFER_RETRY };
         vec![Output::SendOffer { to: self.to, handoff: self.handoff }]
     }
 
     /// A repeated offer may be accepted by a restarted target: the higher lease counts.
-    pub(super) fn accepted(&mut self, new_lease: Epoch, worker: WorkerId) {
+    pub(super) fn accepted(&mut self, now: Duration, new_lease: Epoch, worker: WorkerId) {
         let news = match self.phase {
             Phase::Offered { .. } => true,
             Phase::Streaming { lease, .. } => new_lease > lease,
             Phase::Refused { .. } => false,
         };
         if news {
-            self.phase = Phase::Streaming { worker, lease: new_lease, acked: None };
+            let again_at = now + OFFER_RETRY;
+            self.phase = Phase::Streaming { worker, lease: new_lease, acked: None, again_at };
+        }
+    }
+
+    /// The target's copy is complete up to `tick`, or it has none that can be built upon.
+    pub(super) fn acked(&mut self, now: Duration, tick: Option<Tick>) {
+        if let Phase::Streaming { acked, again_at, .. } = &mut self.phase {
+            *acked = tick.and(tick.max(*acked));
+            *again_at = now + OFFER_RETRY;
         }
     }
 }

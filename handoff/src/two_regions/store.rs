@@ -1,0 +1,97 @@
+//! The store as the protocol describes it, without IO: one entity, two leases, two journals.
+
+use horizon_model::{Epoch, HandoffId, RegionId, Tick};
+
+use crate::{CasOutcome, CasRequest, LeaseGuard, Record};
+
+use super::process::State;
+
+#[derive(Debug, Clone)]
+pub(super) struct Store {
+    pub(super) record: Record,
+    /// The entity's state in the journal of its owner, void once the record has a newer epoch.
+    journal: Option<(Epoch, State)>,
+    /// Whether the token lies on the ground of each region, as its journal says.
+    pub(super) ground: [bool; 2],
+    pub(super) leases: [LeaseGuard; 2],
+    /// Switched off, a journal takes what a superseded holder writes.
+    pub(super) fenced: bool,
+}
+
+impl Store {
+    pub(super) fn new(leases: [LeaseGuard; 2], state: &State) -> Self {
+        let record = Record {
+            epoch: Epoch(1),
+            region: leases[0].region,
+            holder: Some(leases[0].holder()),
+            handoff: HandoffId(0),
+            applied: state.applied(),
+            tick: Tick(0),
+            capsule: state.capsule().encode(),
+        };
+        Self { record, journal: None, ground: [true, false], leases, fenced: true }
+    }
+
+    pub(super) fn lease(&self, region: RegionId) -> LeaseGuard {
+        self.leases[usize::from(region.0)]
+    }
+
+    pub(super) fn take_over(&mut self, guard: LeaseGuard) {
+        self.leases[usize::from(guard.region.0)] = guard;
+    }
+
+    pub(super) fn cas(&mut self, request: &CasRequest) -> CasOutcome {
+        if self.lease(request.guard.region) != request.guard {
+            return CasOutcome::LeaseLost;
+        }
+        let ours = self.record.holder == Some(request.guard.holder());
+        if self.record.handoff == request.handoff && ours {
+            return CasOutcome::Won(self.record.clone());
+        }
+        let expect = request.expect.expect("the entity has a record from the start");
+        if (expect.epoch, expect.region) != (self.record.epoch, self.record.region) {
+            return CasOutcome::Lost(Some(self.record.clone()));
+        }
+        self.record = Record {
+            epoch: self.record.epoch.next_in(0),
+            region: request.guard.region,
+            holder: Some(request.guard.holder()),
+            handoff: request.handoff,
+            applied: request.applied,
+            tick: request.tick,
+            capsule: request.capsule.clone(),
+        };
+        CasOutcome::Won(self.record.clone())
+    }
+
+    /// One durable journal record: the region's ground, and its entity where the epoch is current.
+    /// False where the writer's lease is not the current one.
+    pub(super) fn append(&mut self, guard: LeaseGuard, ground: bool, entity: Option<(Epoch, State)>) -> bool {
+        if self.lease(guard.region) != guard && self.fenced {
+            return false;
+        }
+        self.ground[usize::from(guard.region.0)] = ground;
+        if let Some((epoch, state)) = entity {
+            let current = self.record.epoch == epoch && self.record.holder == Some(guard.holder());
+            if current || !self.fenced {
+                self.journal = Some((self.record.epoch, state));
+            }
+        }
+        true
+    }
+
+    /// The entity as a successor would recover it.
+    pub(super) fn durable(&self) -> State {
+        match &self.journal {
+            Some((epoch, state)) if *epoch == self.record.epoch => state.clone(),
+            _ => State::read(
+                &crate::Capsule::decode(&self.record.capsule).expect("a store keeps what it took"),
+            ),
+        }
+    }
+
+    /// Tokens that a crash of everything would leave: exactly one.
+    pub(super) fn tokens(&self) -> usize {
+        usize::from(self.ground[0]) + usize::from(self.ground[1]) + usize::from(self.durable().token)
+    }
+}
