@@ -1,1 +1,31 @@
-//! horizon-atlas.
+//! Atlas: the encrypted edge that players connect to, and the director of regions inside it.
+//!
+//! ```text
+//!  players ══ wss ══▶ edge::front ─▶ edge::session ══ QUIC ══▶ region servers
+//!                                        ▲  │ Ensure              │ Register, Placed, Band, Summary
+//!                                 Routes │  ▼                     ▼
+//!                                       hub ◀──────────────── links
+//!                                        │ drives director (pure) and prediction; provision starts workers
+//!                                        └─▶ view ─▶ admin API, live page
+//! ```
+//!
+//! Atlas keeps nothing that a restart loses: sessions, owners and leases are in the store, inputs and
+//! tickets with the clients, regions with their workers, which register again. It forwards payloads
+//! unread: no schema, no plugin and no game rule is known here.
+//!
+//! Absent for now: a second edge in the same world is let in by the store but not told about regions
+//! that the first one started; run one Atlas per world.
+
+pub mod admin;
+pub mod director;
+pub mod edge;
+pub mod figures;
+pub mod hub;
+pub mod links;
+pub mod live;
+pub mod prediction;
+pub mod provision;
+mod start;
+pub mod view;
+
+pub use start::{Atlas, Provision, StartError};

@@ -1,0 +1,81 @@
+// The world as everybody may see it: a small JSON text, asked for five times a second.
+
+const PERIOD_MS = 200;
+const RETRY_MS = 1000;
+// Bodies are drawn this far in the past, between two texts.
+const DELAY_MS = 260;
+
+export class WorldFeed {
+  constructor() {
+    this.text = null;
+    this.bodies = new Map();
+    this.flashes = [];
+    this.lastHandoff = null;
+    this.reachable = false;
+  }
+
+  // Asks for ever; calls `changed` after every answer and every failure.
+  async run(changed) {
+    for (;;) {
+      let pause = PERIOD_MS;
+      try {
+        const answer = await fetch("/live.json", { cache: "no-store" });
+        const text = await answer.json();
+        if (text.regions) {
+          this.learn(text, performance.now());
+          this.reachable = true;
+        }
+      } catch {
+        this.reachable = false;
+        pause = RETRY_MS;
+      }
+      changed();
+      if (document.hidden) pause = RETRY_MS;
+      await new Promise((done) => setTimeout(done, pause));
+    }
+  }
+
+  learn(text, now) {
+    this.text = text;
+    const seen = new Set();
+    for (const [id, player, x, y] of text.bodies) {
+      seen.add(id);
+      const body = this.bodies.get(id) ?? { id, player: player === 1, past: [] };
+      const last = body.past.at(-1);
+      // A jump is not a streak.
+      if (last && Math.hypot(x - last.x, y - last.y) > 40) body.past.length = 0;
+      body.past.push({ at: now, x, y });
+      if (body.past.length > 4) body.past.shift();
+      this.bodies.set(id, body);
+    }
+    for (const id of this.bodies.keys()) if (!seen.has(id)) this.bodies.delete(id);
+    const newest = text.handoffs[0]?.number ?? this.lastHandoff ?? 0;
+    if (this.lastHandoff !== null) {
+      for (const handoff of text.handoffs) {
+        if (handoff.number > this.lastHandoff && handoff.at) this.flashes.push({ since: now, ...handoff });
+      }
+    }
+    this.lastHandoff = Math.max(newest, this.lastHandoff ?? 0);
+    this.flashes = this.flashes.filter((flash) => now - flash.since < 1000).slice(-200);
+  }
+
+  // Where a body is drawn now.
+  static place(body, now) {
+    const at = now - DELAY_MS;
+    const past = body.past;
+    for (let n = past.length - 1; n > 0; n--) {
+      const [a, b] = [past[n - 1], past[n]];
+      if (a.at <= at) {
+        const share = Math.min(1, (at - a.at) / Math.max(1, b.at - a.at));
+        return { x: a.x + (b.x - a.x) * share, y: a.y + (b.y - a.y) * share };
+      }
+    }
+    return past[0];
+  }
+
+  regionAt(x, y) {
+    return this.text?.regions.find(
+      ({ low, high }) => x >= low[0] && x < high[0] && y >= low[1] && y < high[1],
+    );
+  }
+}

@@ -1,0 +1,126 @@
+//! The admin surface of Atlas beyond health and metrics: what is going on, and the way to stop it.
+//!
+//! | route | what | who |
+//! |---|---|---|
+//! | `GET /api/status` | regions, workers, totals, last handoffs | whoever reaches the listener |
+//! | `GET /api/handoffs?since=N` | handoffs after number N, oldest first | whoever reaches the listener |
+//! | `POST /api/shutdown` | stops the whole world; answers when every worker is gone | the operator |
+//!
+//! The operator shows the token of `operator.token` in the data folder, which is made anew at each
+//! start and readable by its owner alone: `Authorization: Bearer TOKEN`.
+
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use axum::Router;
+use axum::http::{HeaderMap, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::hub::ToHub;
+
+/// Name of the token's file in the data folder.
+pub const TOKEN_FILE: &str = "operator.token";
+
+/// The token could not be written. The process should not start.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write the operator's token to {}: {source}", path.display())]
+pub struct TokenError {
+    path: PathBuf,
+    source: io::Error,
+}
+
+/// Makes a token of 256 random bits and leaves it in `data` for its owner.
+///
+/// # Errors
+///
+/// [`TokenError`].
+pub fn write_token(data: &Path) -> Result<String, TokenError> {
+    let path = data.join(TOKEN_FILE);
+    let write = || -> io::Result<String> {
+        let mut random = [0; 32];
+        getrandom::fill(&mut random).map_err(io::Error::other)?;
+        let token: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+        std::fs::create_dir_all(data)?;
+        let fresh = data.join(format!("{TOKEN_FILE}.new"));
+        let _ = std::fs::remove_file(&fresh);
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&fresh)?;
+        file.write_all(token.as_bytes())?;
+        std::fs::rename(&fresh, &path)?;
+        Ok(token)
+    };
+    write().map_err(|source| TokenError { path: path.clone(), source })
+}
+
+/// The routes of Atlas for its admin listener.
+pub fn router(hub: mpsc::Sender<ToHub>, token: &str) -> Router {
+    let expected: Arc<str> = format!("Bearer {token}").into();
+    let (status, handoffs, stop) = (hub.clone(), hub.clone(), hub);
+    Router::new()
+        .route("/api/status", get(move || ask(status, ToHub::Status)))
+        .route(
+            "/api/handoffs",
+            get(move |uri: Uri| {
+                let since = since(uri.query().unwrap_or_default());
+                ask(handoffs, move |reply| ToHub::Handoffs(since, reply))
+            }),
+        )
+        .route("/api/shutdown", post(move |headers: HeaderMap| shutdown(stop, headers, expected)))
+}
+
+/// The number after `since=`, 0 where there is none.
+fn since(query: &str) -> u64 {
+    let value = query.split('&').find_map(|pair| pair.strip_prefix("since="));
+    value.and_then(|number| number.parse().ok()).unwrap_or(0)
+}
+
+async fn ask(hub: mpsc::Sender<ToHub>, question: impl FnOnce(oneshot::Sender<String>) -> ToHub) -> Response {
+    let (reply, answer) = oneshot::channel();
+    let _ = hub.send(question(reply)).await;
+    match answer.await {
+        Ok(text) => ([(header::CONTENT_TYPE, "application/json")], text).into_response(),
+        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "atlas is ending\n").into_response(),
+    }
+}
+
+async fn shutdown(hub: mpsc::Sender<ToHub>, headers: HeaderMap, expected: Arc<str>) -> Response {
+    let shown = headers.get(header::AUTHORIZATION).map_or(&b""[..], |value| value.as_bytes());
+    if verify_slices_are_equal(shown, expected.as_bytes()).is_err() {
+        tracing::warn!("a shutdown without the operator's token was refused");
+        return (StatusCode::UNAUTHORIZED, "show the operator's token\n").into_response();
+    }
+    let (reply, done) = oneshot::channel();
+    let _ = hub.send(ToHub::Shutdown(reply)).await;
+    match done.await {
+        Ok(()) => ([(header::CONTENT_TYPE, "application/json")], "{\"stopped\":true}").into_response(),
+        Err(_) => (StatusCode::CONFLICT, "another atlas directs this world; ask that one\n").into_response(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_token_is_new_at_each_start_and_its_owners_alone() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let first = write_token(folder.path()).expect("written");
+        let second = write_token(folder.path()).expect("written again");
+        assert_ne!(first, second);
+        let path = folder.path().join(TOKEN_FILE);
+        assert_eq!(std::fs::read_to_string(&path).expect("there"), second);
+        assert_eq!(std::fs::metadata(path).expect("there").permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn queries() {
+        assert_eq!([since(""), since("since=7"), since("a=1&since=9"), since("since=x")], [0, 7, 9, 0]);
+    }
+}

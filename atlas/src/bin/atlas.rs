@@ -1,0 +1,69 @@
+//! The `atlas` process: edge, director, admin surface and page of one world.
+
+use std::error::Error;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Parser;
+use horizon_atlas::provision::ProcessProvisioner;
+use horizon_atlas::{Atlas, Provision};
+use horizon_link::pki;
+use horizon_service::config::Horizon;
+use horizon_service::{exit, logging, signals};
+use tokio::sync::mpsc;
+
+/// Ends of workers that may wait to be looked at.
+const EXITS: usize = 256;
+
+/// Where players connect: encrypted WebSockets outside, region servers inside.
+#[derive(Parser)]
+#[command(name = "atlas", version)]
+struct Arguments {
+    /// Configuration file; horizon.toml of the working folder where there is one.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+fn main() {
+    let arguments = Arguments::parse();
+    if let Err(error) = run(&arguments) {
+        exit::fail(&*error);
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
+    let config = Horizon::load_or_default(arguments.config.as_deref())?;
+    logging::init(&config.log)?;
+    if !config.paths.pki.join("ca.pem").exists() {
+        tracing::info!(folder = %config.paths.pki.display(), "creating a development authority");
+        pki::ensure(&config.paths.pki, &[config.atlas.listen.ip().to_string()])?;
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(serve(config))?;
+    // Nothing that is still running is waited for: whoever resumes does so elsewhere by now.
+    runtime.shutdown_background();
+    Ok(())
+}
+
+async fn serve(config: Horizon) -> Result<(), Box<dyn Error>> {
+    let asked_to_end = signals::shutdown();
+    let program = config.atlas.worker_program()?;
+    let (file, logs) = (config.file.clone(), config.paths.data.join("logs"));
+    let store = horizon_state_store::open(&config.store.address, config.world.id).await?;
+    let atlas = Atlas::start(config, store, |link| {
+        let (exits, ends) = mpsc::channel(EXITS);
+        let provisioner = Arc::new(ProcessProvisioner::new(program, file, link, logs, exits));
+        Provision { provisioner, exits: ends }
+    })
+    .await?;
+    tracing::info!(
+        players = %format_args!("https://{}/", atlas.public_addr()),
+        link = %atlas.link_addr(),
+        admin = %atlas.admin_addr(),
+        "atlas is open"
+    );
+    let signal = asked_to_end.await?;
+    tracing::info!(signal, "draining; regions go on");
+    atlas.drain().await;
+    Ok(())
+}

@@ -1,0 +1,561 @@
+//! The director: decides which worker serves which region. Pure; the shell is [`crate::hub`].
+//!
+//! ```text
+//!            Ensure            ready worker           Placed            idle for `grace`
+//!  Unplaced ───────▶ Wanted ───────────────▶ Placing ───────▶ Serving ───────────────────▶ Retiring
+//!     ▲                ▲  ▲    NotPlaced        │                │                             │
+//!     │                │  └──── Failed ◀────────┤                │ process gone                │
+//!     │  nobody needs  │ (backoff)              ▼                ▼                             │
+//!     ├────────────────┴───────────────────── Evicting ◀─────────┘                             │
+//!     └──────────────────────────────────────────────────────────────── Retired ◀─────────────┘
+//! ```
+//!
+//! Invariants: a region is with at most one worker and a worker with at most one region; a lease is
+//! evicted only when its process is known to be gone; nobody is placed or spawned without the
+//! director lease, nor before workers that are already running had time to register again.
+//!
+//! What it remembers is re-created from registrations: a restart of Atlas loses nothing but its
+//! learned times.
+
+mod region;
+mod worker;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use horizon_handoff::predict::EnsureModel;
+use horizon_model::{RegionId, RegionMap, WorkerId};
+use horizon_protocol::link::Placement;
+
+pub use region::{Region, RegionState, Why};
+pub use worker::{Worker, WorkerState};
+
+/// A spawned process has this long to register. Loading plugins takes well below a second.
+pub const START_PATIENCE: Duration = Duration::from_secs(10);
+/// A worker has this long to save and give back a region, or to end: a slow disk.
+pub const RETIRE_PATIENCE: Duration = Duration::from_secs(10);
+/// A worker whose link is gone and whose process lives is ended after this long: it may hang, and
+/// only a confirmed exit frees its region at once. A healthy one dials again within 200 ms.
+pub const LINK_PATIENCE: Duration = Duration::from_millis(1_000);
+/// The whole world has this long to stop before what is left is ended by force.
+pub const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(10);
+/// Longest pause between attempts to place a region or to spawn a process.
+pub const MAX_BACKOFF: Duration = Duration::from_secs(5);
+const FIRST_BACKOFF: Duration = Duration::from_millis(100);
+
+/// `[director]` of the configuration, and how long running workers have to register again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settings {
+    /// Ready workers kept for whoever comes next.
+    pub warm_workers: usize,
+    /// Processes at most, all states together.
+    pub max_workers: usize,
+    /// An idle region retires after this long, unless somebody is expected.
+    pub grace: Duration,
+    /// A worker has this long to take over a region before it is given up for another.
+    pub place_within: Duration,
+    /// No spawning or placing in this first time after the start.
+    pub settle: Duration,
+}
+
+/// Everything that can make the director advance.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Input {
+    /// Whether this edge holds the director lease.
+    Lease(bool),
+    /// Somebody needs this region, or will.
+    Ensure {
+        /// Which.
+        region: RegionId,
+        /// Who says so.
+        why: Why,
+    },
+    /// An [`Output::Spawn`] made this process.
+    Spawned {
+        /// Its process id.
+        pid: u32,
+    },
+    /// An [`Output::Spawn`] failed.
+    SpawnFailed,
+    /// A worker said who it is, for the first time or again.
+    Registered {
+        /// This life of the process.
+        worker: WorkerId,
+        /// Its process id.
+        pid: u32,
+        /// Link address for others.
+        endpoint: String,
+        /// What it serves already.
+        serving: Option<Placement>,
+    },
+    /// The link to a worker is gone; its process may live.
+    LinkLost(WorkerId),
+    /// A process has ended.
+    Exited {
+        /// Its process id.
+        pid: u32,
+    },
+    /// A worker serves a region.
+    Placed(Placement),
+    /// A worker could not take over a region and is free again.
+    NotPlaced {
+        /// Who.
+        worker: WorkerId,
+        /// Which.
+        region: RegionId,
+    },
+    /// A worker gave its region back.
+    Retired {
+        /// Who.
+        worker: WorkerId,
+        /// Which.
+        region: RegionId,
+    },
+    /// An [`Output::Evict`] is durable.
+    Evicted(RegionId),
+    /// How a region fares.
+    Summary {
+        /// Which.
+        region: RegionId,
+        /// Nobody is there and nothing moves.
+        idle: bool,
+    },
+    /// Stop the whole world.
+    Shutdown,
+    /// A deadline of [`Director::next_timeout`] has come.
+    Timeout,
+}
+
+/// What the shell is to do, in this order.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Output {
+    /// Start one worker process.
+    Spawn,
+    /// End a process by force.
+    Kill {
+        /// Its process id.
+        pid: u32,
+        /// Because it did not do this in time.
+        missed: &'static str,
+    },
+    /// Tell a worker to serve a region.
+    Place {
+        /// Who.
+        worker: WorkerId,
+        /// Which.
+        region: RegionId,
+        /// For whom.
+        why: Why,
+    },
+    /// Tell a worker to save and give back what it has.
+    Retire {
+        /// Who.
+        worker: WorkerId,
+        /// Which, if it has one.
+        region: Option<RegionId>,
+        /// End the process afterwards.
+        exit: bool,
+    },
+    /// End the lease of a worker that is gone; answer [`Input::Evicted`].
+    Evict {
+        /// Which.
+        region: RegionId,
+        /// Whose lease.
+        worker: WorkerId,
+    },
+    /// Tell all workers and sessions who serves what.
+    Announce(Vec<Placement>),
+    /// Every worker is gone after [`Input::Shutdown`].
+    Finished,
+}
+
+/// The machine. Feed it everything; do what it says.
+#[derive(Debug)]
+pub struct Director {
+    settings: Settings,
+    leads: bool,
+    workers: BTreeMap<WorkerId, Worker>,
+    starting: BTreeMap<u32, Duration>,
+    requested: usize,
+    regions: BTreeMap<RegionId, Region>,
+    learned: EnsureModel,
+    spawn_failures: u32,
+    spawn_not_before: Option<Duration>,
+    settled_at: Option<Duration>,
+    shutdown_by: Option<Duration>,
+    finished: bool,
+    announced: Vec<Placement>,
+    spawned_by_prediction: u64,
+}
+
+impl Director {
+    /// A director of all regions of `map`, with none of them placed. Time starts at zero.
+    pub fn new(settings: Settings, map: &RegionMap) -> Self {
+        Self {
+            settings,
+            leads: false,
+            workers: BTreeMap::new(),
+            starting: BTreeMap::new(),
+            requested: 0,
+            regions: map.regions().map(|region| (region, Region::new(region))).collect(),
+            learned: EnsureModel::new(),
+            spawn_failures: 0,
+            spawn_not_before: None,
+            settled_at: Some(settings.settle),
+            shutdown_by: None,
+            finished: false,
+            announced: Vec::new(),
+            spawned_by_prediction: 0,
+        }
+    }
+
+    /// Advances the machine. Late, repeated and unexpected inputs change nothing.
+    ///
+    /// `now` is time since the director was made and does not go backwards.
+    pub fn handle(&mut self, now: Duration, input: Input) -> Vec<Output> {
+        let mut out = Vec::new();
+        let mut announce = false;
+        match input {
+            Input::Lease(leads) => self.leads = leads,
+            Input::Ensure { region, why } => {
+                if let Some(region) = self.regions.get_mut(&region) {
+                    region.ensure(now, why, self.settings.grace);
+                }
+            }
+            Input::Spawned { pid } => {
+                self.requested = self.requested.saturating_sub(1);
+                self.starting.insert(pid, now);
+            }
+            Input::SpawnFailed => {
+                self.requested = self.requested.saturating_sub(1);
+                self.postpone_spawning(now);
+            }
+            Input::Registered { worker, pid, endpoint, serving } => {
+                self.registered(now, worker, pid, endpoint, serving, &mut out);
+                announce = true;
+            }
+            Input::LinkLost(worker) => {
+                if let Some(worker) = self.workers.get_mut(&worker) {
+                    worker.unlinked_since.get_or_insert(now);
+                }
+            }
+            Input::Exited { pid } => self.exited(now, pid, &mut out),
+            Input::Placed(placement) => self.placed(now, placement),
+            Input::NotPlaced { worker, region } => self.not_placed(now, worker, region),
+            Input::Retired { worker, region } => self.retired(now, worker, region),
+            Input::Evicted(region) => {
+                if let Some(region) = self.regions.get_mut(&region)
+                    && matches!(region.state, RegionState::Evicting { .. })
+                {
+                    region.vacate(now);
+                }
+            }
+            Input::Summary { region, idle } => {
+                if let Some(region) = self.regions.get_mut(&region) {
+                    region.observe(now, idle);
+                }
+            }
+            Input::Shutdown => {
+                self.shutdown_by.get_or_insert(now + SHUTDOWN_PATIENCE);
+            }
+            Input::Timeout => {}
+        }
+        self.settled_at = self.settled_at.filter(|&at| now < at);
+        self.spawn_not_before = self.spawn_not_before.filter(|&at| now < at);
+        self.end_the_overdue(now, &mut out);
+        if self.leads {
+            if self.shutdown_by.is_some() {
+                self.stop_everything(now, &mut out);
+            } else if self.settled_at.is_none() {
+                self.place_the_wanted(now, &mut out);
+                self.spawn_the_missing(&mut out);
+                self.retire_the_idle(now, &mut out);
+            }
+        }
+        let placements = self.placements();
+        if announce || placements != self.announced {
+            self.announced.clone_from(&placements);
+            out.push(Output::Announce(placements));
+        }
+        out
+    }
+
+    /// When to call [`Self::handle`] with [`Input::Timeout`], and what is being awaited.
+    pub fn next_timeout(&self) -> Option<(Duration, &'static str)> {
+        let workers = self.workers.values().filter_map(|worker| worker.deadline(self.settings.place_within));
+        let starting = self.starting.values().map(|&since| (since + START_PATIENCE, "registration"));
+        let stop = self.shutdown_by.filter(|_| !self.finished).map(|by| (by, "end of the world"));
+        let regions = self
+            .regions
+            .values()
+            .filter_map(|region| region.deadline(self.settings.grace))
+            .filter(|_| self.leads && self.shutdown_by.is_none() && self.settled_at.is_none());
+        let settle = self.settled_at.map(|at| (at, "registration of running workers"));
+        let spawn = self.spawn_not_before.map(|at| (at, "end of a pause after failed spawns"));
+        workers
+            .chain(starting)
+            .chain(stop)
+            .chain(regions)
+            .chain(settle)
+            .chain(spawn)
+            .min_by_key(|&(at, _)| at)
+    }
+
+    /// Who serves what, in region order. Workers whose link is gone are still listed.
+    pub fn placements(&self) -> Vec<Placement> {
+        self.regions.values().filter_map(|region| region.placement().cloned()).collect()
+    }
+
+    /// All regions of the map, in id order.
+    pub fn regions(&self) -> impl Iterator<Item = &Region> {
+        self.regions.values()
+    }
+
+    /// One region, or `None` if it is not on the map.
+    pub fn region(&self, region: RegionId) -> Option<&Region> {
+        self.regions.get(&region)
+    }
+
+    /// All registered workers, in id order.
+    pub fn workers(&self) -> impl Iterator<Item = (&WorkerId, &Worker)> {
+        self.workers.iter()
+    }
+
+    /// Processes that have not registered yet.
+    pub fn starting(&self) -> usize {
+        self.starting.len() + self.requested
+    }
+
+    /// Regions that were placed because somebody was expected, since the start.
+    pub const fn spawned_by_prediction(&self) -> u64 {
+        self.spawned_by_prediction
+    }
+
+    /// How far ahead a region must be asked for, learned from how long earlier wishes took.
+    pub fn place_within(&self) -> Duration {
+        self.learned.place_within()
+    }
+
+    fn registered(
+        &mut self,
+        now: Duration,
+        id: WorkerId,
+        pid: u32,
+        endpoint: String,
+        serving: Option<Placement>,
+        out: &mut Vec<Output>,
+    ) {
+        if self.starting.remove(&pid).is_some() {
+            self.spawn_failures = 0;
+            self.spawn_not_before = None;
+        }
+        let before = self.workers.get(&id).map(|worker| worker.state);
+        let state = match serving {
+            Some(placement) => {
+                let region = self.regions.get_mut(&placement.region);
+                if region.is_some_and(|region| region.adopt(now, &placement)) {
+                    WorkerState::Serving(placement.region)
+                } else {
+                    // Somebody else serves it under a higher lease, or the map has no such region.
+                    out.push(Output::Retire { worker: id, region: Some(placement.region), exit: true });
+                    WorkerState::Draining { since: now }
+                }
+            }
+            None => match before {
+                Some(WorkerState::Serving(region)) => {
+                    self.give_up(region, id, out);
+                    WorkerState::Ready
+                }
+                Some(WorkerState::Retiring { region, .. }) => {
+                    if let Some(region) = self.regions.get_mut(&region) {
+                        region.vacate(now);
+                    }
+                    WorkerState::Ready
+                }
+                // The request may have been lost with the link; a second one is harmless.
+                Some(WorkerState::Placing { region, .. }) => {
+                    out.push(Output::Place { worker: id, region, why: Why::Lost });
+                    WorkerState::Placing { region, since: now }
+                }
+                Some(draining @ WorkerState::Draining { .. }) => draining,
+                Some(WorkerState::Ready) | None => WorkerState::Ready,
+            },
+        };
+        self.workers.insert(id, Worker { pid, endpoint, state, unlinked_since: None });
+    }
+
+    fn exited(&mut self, now: Duration, pid: u32, out: &mut Vec<Output>) {
+        if self.starting.remove(&pid).is_some() {
+            self.postpone_spawning(now);
+        }
+        let Some(id) = self.workers.iter().find(|(_, w)| w.pid == pid).map(|(&id, _)| id) else {
+            return;
+        };
+        let worker = self.workers.remove(&id).expect("found by its process id");
+        if let Some(region) = worker.region() {
+            self.give_up(region, id, out);
+        }
+    }
+
+    /// The worker will not serve `region` any more: free the lease before anybody else tries.
+    fn give_up(&mut self, region: RegionId, worker: WorkerId, out: &mut Vec<Output>) {
+        if let Some(region) = self.regions.get_mut(&region)
+            && region.worker() == Some(worker)
+        {
+            region.state = RegionState::Evicting { worker };
+            out.push(Output::Evict { region: region.id, worker });
+        }
+    }
+
+    fn placed(&mut self, now: Duration, placement: Placement) {
+        let Some(worker) = self.workers.get_mut(&placement.worker) else { return };
+        let Some(region) = self.regions.get_mut(&placement.region) else { return };
+        if let Some(wished) = region.wished_at() {
+            self.learned.observe(now.saturating_sub(wished));
+        }
+        let predicted = matches!(region.state, RegionState::Placing { why: Why::Prediction, .. });
+        if region.adopt(now, &placement) {
+            worker.state = WorkerState::Serving(placement.region);
+            self.spawned_by_prediction += u64::from(predicted);
+        }
+    }
+
+    fn not_placed(&mut self, now: Duration, id: WorkerId, region: RegionId) {
+        if let Some(worker) = self.workers.get_mut(&id)
+            && matches!(worker.state, WorkerState::Placing { region: r, .. } if r == region)
+        {
+            worker.state = WorkerState::Ready;
+        }
+        if let Some(region) = self.regions.get_mut(&region)
+            && region.worker() == Some(id)
+        {
+            region.fail(now);
+        }
+    }
+
+    fn retired(&mut self, now: Duration, id: WorkerId, region: RegionId) {
+        if let Some(worker) = self.workers.get_mut(&id) {
+            worker.state = match worker.state {
+                WorkerState::Draining { since } => WorkerState::Draining { since },
+                WorkerState::Retiring { exit: true, .. } => WorkerState::Draining { since: now },
+                _ => WorkerState::Ready,
+            };
+        }
+        if let Some(region) = self.regions.get_mut(&region)
+            && region.worker() == Some(id)
+        {
+            region.vacate(now);
+        }
+    }
+
+    fn postpone_spawning(&mut self, now: Duration) {
+        self.spawn_not_before = Some(now + backoff(self.spawn_failures));
+        self.spawn_failures += 1;
+    }
+
+    fn end_the_overdue(&mut self, now: Duration, out: &mut Vec<Output>) {
+        for worker in self.workers.values_mut() {
+            if let Some((at, missed)) = worker.deadline(self.settings.place_within)
+                && at <= now
+            {
+                out.push(Output::Kill { pid: worker.pid, missed });
+                worker.postpone(now);
+            }
+        }
+        for (&pid, since) in &mut self.starting {
+            if *since + START_PATIENCE <= now {
+                out.push(Output::Kill { pid, missed: "registration" });
+                *since = now;
+            }
+        }
+    }
+
+    fn place_the_wanted(&mut self, now: Duration, out: &mut Vec<Output>) {
+        self.regions.values_mut().for_each(|region| region.end_pause(now));
+        let mut wanted: Vec<_> = self.regions.values().filter_map(Region::waiting).collect();
+        wanted.sort_unstable();
+        for (_, region, why) in wanted {
+            let Some((&id, worker)) = self.workers.iter_mut().find(|(_, worker)| worker.is_free()) else {
+                return;
+            };
+            worker.state = WorkerState::Placing { region, since: now };
+            let entry = self.regions.get_mut(&region).expect("listed a moment ago");
+            entry.state = RegionState::Placing { worker: id, why };
+            out.push(Output::Place { worker: id, region, why });
+        }
+    }
+
+    fn spawn_the_missing(&mut self, out: &mut Vec<Output>) {
+        let waiting = self.regions.values().filter(|region| region.waiting().is_some()).count();
+        let free = self.workers.values().filter(|worker| worker.is_free()).count();
+        let needed = waiting + self.settings.warm_workers.saturating_sub(free);
+        while self.starting() < needed
+            && self.workers.len() + self.starting() < self.settings.max_workers
+            && self.spawn_not_before.is_none()
+        {
+            self.requested += 1;
+            out.push(Output::Spawn);
+        }
+    }
+
+    fn retire_the_idle(&mut self, now: Duration, out: &mut Vec<Output>) {
+        let idle: Vec<_> = self
+            .regions
+            .values()
+            .filter(|region| region.retires_at(self.settings.grace).is_some_and(|at| at <= now))
+            .filter_map(|region| Some((region.id, region.worker()?)))
+            .collect();
+        for (region, id) in idle {
+            let spare =
+                self.workers.values().filter(|worker| worker.will_be_free()).count() + self.starting();
+            let entry = self.regions.get_mut(&region).expect("listed a moment ago");
+            let Some(worker) = self.workers.get_mut(&id).filter(|worker| worker.unlinked_since.is_none())
+            else {
+                entry.postpone_retiring(now + LINK_PATIENCE);
+                continue;
+            };
+            let exit = spare >= self.settings.warm_workers;
+            worker.state = WorkerState::Retiring { region, exit, since: now };
+            entry.retire(id);
+            out.push(Output::Retire { worker: id, region: Some(region), exit });
+        }
+    }
+
+    fn stop_everything(&mut self, now: Duration, out: &mut Vec<Output>) {
+        for (&id, worker) in &mut self.workers {
+            let region = match worker.state {
+                WorkerState::Ready => None,
+                WorkerState::Serving(region) => Some(region),
+                _ => continue,
+            };
+            if worker.unlinked_since.is_some() {
+                continue;
+            }
+            worker.state = match region {
+                Some(region) => WorkerState::Retiring { region, exit: true, since: now },
+                None => WorkerState::Draining { since: now },
+            };
+            if let Some(region) = region.and_then(|region| self.regions.get_mut(&region)) {
+                region.retire(id);
+            }
+            out.push(Output::Retire { worker: id, region, exit: true });
+        }
+        if self.shutdown_by.is_some_and(|by| by <= now) {
+            let pids = self.workers.values().map(|worker| worker.pid).chain(self.starting.keys().copied());
+            out.extend(pids.map(|pid| Output::Kill { pid, missed: "end of the world" }));
+            self.shutdown_by = Some(now + SHUTDOWN_PATIENCE);
+        }
+        if self.workers.is_empty() && self.starting() == 0 && !self.finished {
+            self.finished = true;
+            out.push(Output::Finished);
+        }
+    }
+}
+
+/// Pause after the `failures`-th failure in a row, doubling up to [`MAX_BACKOFF`].
+fn backoff(failures: u32) -> Duration {
+    FIRST_BACKOFF.saturating_mul(1 << failures.min(16)).min(MAX_BACKOFF)
+}

@@ -1,0 +1,367 @@
+use std::collections::BTreeSet;
+
+use horizon_model::{Epoch, GridMap};
+use proptest::prelude::*;
+
+use super::*;
+
+const GRACE: Duration = Duration::from_secs(3);
+
+fn map() -> RegionMap {
+    let grid = GridMap::new([0.0, 0.0], 200.0, 2, 2).expect("on the lattice");
+    RegionMap { map_epoch: 1, grid }
+}
+
+fn settings(warm_workers: usize) -> Settings {
+    let place_within = Duration::from_secs(5);
+    Settings { warm_workers, max_workers: 4, grace: GRACE, place_within, settle: Duration::ZERO }
+}
+
+fn ms(n: u64) -> Duration {
+    Duration::from_millis(n)
+}
+
+fn placement(region: u16, worker: u64, lease: u64) -> Placement {
+    Placement {
+        region: RegionId(region),
+        worker: WorkerId(worker),
+        lease: Epoch::new(1, lease),
+        endpoint: format!("127.0.0.1:{worker}"),
+    }
+}
+
+fn registered(worker: u64, serving: Option<Placement>) -> Input {
+    let endpoint = format!("127.0.0.1:{worker}");
+    Input::Registered { worker: WorkerId(worker), pid: worker as u32, endpoint, serving }
+}
+
+fn ensure(region: u16, why: Why) -> Input {
+    Input::Ensure { region: RegionId(region), why }
+}
+
+fn place(worker: u64, region: u16, why: Why) -> Output {
+    Output::Place { worker: WorkerId(worker), region: RegionId(region), why }
+}
+
+/// Feeds `steps` and compares every output but the announcements.
+#[track_caller]
+fn check(what: &str, warm: usize, steps: &[(u64, Input)], expected: &[Output]) -> Director {
+    let mut director = Director::new(settings(warm), &map());
+    let mut seen = Vec::new();
+    for (at, input) in steps {
+        let outputs = director.handle(ms(*at), input.clone());
+        seen.extend(outputs.into_iter().filter(|output| !matches!(output, Output::Announce(_))));
+    }
+    assert_eq!(seen, expected, "{what}");
+    director
+}
+
+const LEAD: (u64, Input) = (0, Input::Lease(true));
+
+#[test]
+fn placing() {
+    check("nobody acts without the director lease", 1, &[(0, ensure(0, Why::Player))], &[]);
+    check("a region that nobody needs costs nothing", 0, &[LEAD], &[]);
+    check(
+        "a warm worker is kept",
+        1,
+        &[LEAD, (1, Input::Spawned { pid: 7 }), (2, Input::Timeout)],
+        &[Output::Spawn],
+    );
+    check(
+        "spawn, then place",
+        0,
+        &[LEAD, (1, ensure(2, Why::Player)), (1, Input::Spawned { pid: 7 }), (9, registered(7, None))],
+        &[Output::Spawn, place(7, 2, Why::Player)],
+    );
+    check(
+        "players before predictions",
+        0,
+        &[LEAD, (1, ensure(0, Why::Prediction)), (2, ensure(1, Why::Player)), (9, registered(7, None))],
+        &[Output::Spawn, Output::Spawn, place(7, 1, Why::Player)],
+    );
+    let director = check(
+        "a region that is served is left alone, and a prediction is counted once",
+        0,
+        &[
+            LEAD,
+            (1, registered(7, None)),
+            (2, ensure(2, Why::Prediction)),
+            (3, ensure(2, Why::Player)),
+            (9, Input::Placed(placement(2, 7, 1))),
+            (9, ensure(2, Why::Prediction)),
+            (9, Input::Placed(placement(2, 7, 1))),
+        ],
+        &[place(7, 2, Why::Prediction)],
+    );
+    assert_eq!(director.spawned_by_prediction(), 1);
+    assert_eq!(director.placements(), [placement(2, 7, 1)]);
+}
+
+#[test]
+fn failures_pause_and_then_try_again() {
+    let refused = Input::NotPlaced { worker: WorkerId(7), region: RegionId(2) };
+    let steps =
+        [LEAD, (1, registered(7, None)), (2, ensure(2, Why::Player)), (3, refused), (50, Input::Timeout)];
+    let mut director = check("pause", 0, &steps, &[place(7, 2, Why::Player)]);
+    assert_eq!(director.next_timeout().expect("a pause").0, ms(103));
+    assert_eq!(director.handle(ms(103), Input::Timeout), [place(7, 2, Why::Player)]);
+}
+
+#[test]
+fn a_dead_worker_is_evicted_before_its_region_is_placed_again() {
+    let evict = Output::Evict { region: RegionId(2), worker: WorkerId(7) };
+    let busy = [
+        LEAD,
+        (1, registered(7, Some(placement(2, 7, 1)))),
+        (1, registered(8, None)),
+        (2, Input::Exited { pid: 7 }),
+        (3, ensure(2, Why::Player)),
+        (4, Input::Evicted(RegionId(2))),
+    ];
+    check(
+        "busy",
+        0,
+        &busy,
+        &[evict.clone(), place(8, 2, Why::Player)].map(|o| match o {
+            Output::Place { worker, region, .. } => Output::Place { worker, region, why: Why::Lost },
+            other => other,
+        }),
+    );
+    let mut idle = busy.to_vec();
+    idle[4] = (1, Input::Timeout);
+    idle.insert(3, (1, Input::Summary { region: RegionId(2), idle: true }));
+    check("idle and not needed", 0, &idle, &[evict]);
+}
+
+#[test]
+fn a_worker_without_a_link_is_ended_only_after_a_while() {
+    let lost = (5, Input::LinkLost(WorkerId(7)));
+    let base = [LEAD, (1, registered(7, Some(placement(2, 7, 1)))), lost];
+    let kill = Output::Kill { pid: 7, missed: "return of its link" };
+    let mut back = base.to_vec();
+    back.extend([(500, registered(7, Some(placement(2, 7, 1)))), (1_005, Input::Timeout)]);
+    check("it came back", 0, &back, &[]);
+    let mut gone = base.to_vec();
+    gone.push((1_005, Input::Timeout));
+    check("it did not", 0, &gone, &[kill]);
+}
+
+#[test]
+fn idle_regions_retire_after_their_grace_unless_somebody_is_expected() {
+    let idle = |at| (at, Input::Summary { region: RegionId(2), idle: true });
+    let base = [LEAD, (1, registered(7, Some(placement(2, 7, 1)))), idle(10), (3_009, Input::Timeout)];
+    let retire = |exit| Output::Retire { worker: WorkerId(7), region: Some(RegionId(2)), exit };
+    let mut steps = base.to_vec();
+    steps.push((3_010, Input::Timeout));
+    check("surplus", 0, &steps, &[retire(true)]);
+    check("back to the pool", 1, &steps, &[Output::Spawn, retire(true)]);
+    steps.insert(3, (1_000, ensure(2, Why::Prediction)));
+    check("expected", 0, &steps, &[]);
+    let mut pool = base.to_vec();
+    pool[1] = (1, registered(7, Some(placement(2, 7, 1))));
+    pool.insert(1, (0, Input::SpawnFailed));
+    pool.push((3_010, Input::Timeout));
+    pool.push((3_020, Input::Retired { worker: WorkerId(7), region: RegionId(2) }));
+    let director = check("nobody else is warm", 0, &pool, &[retire(true)]);
+    assert!(director.placements().is_empty());
+}
+
+#[test]
+fn the_end_of_the_world_waits_for_everybody() {
+    let steps = [
+        LEAD,
+        (1, registered(7, Some(placement(2, 7, 1)))),
+        (1, registered(8, None)),
+        (2, Input::Shutdown),
+        (3, Input::Retired { worker: WorkerId(7), region: RegionId(2) }),
+        (4, Input::Exited { pid: 7 }),
+        (5, Input::Exited { pid: 8 }),
+    ];
+    let retire = |worker, region: Option<u16>| Output::Retire {
+        worker: WorkerId(worker),
+        region: region.map(RegionId),
+        exit: true,
+    };
+    check("all go", 0, &steps, &[retire(7, Some(2)), retire(8, None), Output::Finished]);
+}
+
+#[test]
+fn an_older_lease_never_replaces_a_newer_one() {
+    let steps =
+        [LEAD, (1, registered(7, Some(placement(2, 7, 5)))), (2, registered(8, Some(placement(2, 8, 4))))];
+    let retire = Output::Retire { worker: WorkerId(8), region: Some(RegionId(2)), exit: true };
+    let director = check("a zombie", 0, &steps, &[retire]);
+    assert_eq!(director.placements(), [placement(2, 7, 5)]);
+}
+
+/// What the world outside may do next in the property test.
+#[derive(Debug, Clone)]
+enum Step {
+    Ensure(u16),
+    Obey,
+    Refuse,
+    Crash(usize),
+    Unlink(usize),
+    Idle(u16),
+    Wait(u64),
+}
+
+fn any_step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        (0_u16..4).prop_map(Step::Ensure),
+        Just(Step::Obey),
+        Just(Step::Obey),
+        Just(Step::Refuse),
+        (0_usize..4).prop_map(Step::Crash),
+        (0_usize..4).prop_map(Step::Unlink),
+        (0_u16..4).prop_map(Step::Idle),
+        (1_u64..4_000).prop_map(Step::Wait),
+    ]
+}
+
+/// A scripted outside: processes that obey, refuse, crash and lose their links.
+#[derive(Default)]
+struct Outside {
+    todo: std::collections::VecDeque<Output>,
+    alive: BTreeSet<u32>,
+    next_pid: u32,
+    leases: u64,
+    evictable: BTreeSet<WorkerId>,
+    taken: BTreeMap<RegionId, WorkerId>,
+}
+
+impl Outside {
+    fn push(&mut self, outputs: Vec<Output>, max_workers: usize) -> Result<(), TestCaseError> {
+        for output in outputs {
+            match &output {
+                Output::Spawn => prop_assert!(self.alive.len() < max_workers, "too many processes"),
+                Output::Evict { worker, .. } => {
+                    prop_assert!(self.evictable.contains(worker), "evicted a living worker");
+                }
+                Output::Place { worker, region, .. } => {
+                    let other = self.taken.get(region).filter(|&w| w != worker);
+                    let lives = other.is_some_and(|w| self.alive.contains(&(w.0 as u32)));
+                    prop_assert!(!lives, "{region} placed twice");
+                }
+                _ => {}
+            }
+            if output == Output::Spawn {
+                // Counted at once, so that the bound above sees processes in the making.
+                self.next_pid += 1;
+                self.alive.insert(self.next_pid);
+            }
+            self.todo.push_back(output);
+        }
+        Ok(())
+    }
+
+    /// Does the next thing the director asked for; answers with what happened.
+    fn obey(&mut self, refuse: bool, spawned: &mut u32) -> Vec<Input> {
+        match self.todo.pop_front() {
+            Some(Output::Spawn) => {
+                *spawned += 1;
+                let pid = *spawned;
+                let mut inputs = vec![Input::Spawned { pid }];
+                if self.alive.contains(&pid) {
+                    inputs.push(registered(u64::from(pid), None));
+                } else {
+                    inputs.push(Input::Exited { pid });
+                }
+                inputs
+            }
+            Some(Output::Kill { pid, .. }) => self.crash(pid),
+            Some(Output::Place { worker, region, .. }) if self.alive.contains(&(worker.0 as u32)) => {
+                if refuse {
+                    return vec![Input::NotPlaced { worker, region }];
+                }
+                self.leases += 1;
+                self.taken.insert(region, worker);
+                vec![Input::Placed(placement(region.0, worker.0, self.leases))]
+            }
+            Some(Output::Retire { worker, region, exit }) if self.alive.contains(&(worker.0 as u32)) => {
+                let mut inputs: Vec<_> =
+                    region.map(|region| Input::Retired { worker, region }).into_iter().collect();
+                if let Some(region) = region {
+                    self.taken.remove(&region);
+                }
+                if exit {
+                    inputs.extend(self.crash(worker.0 as u32));
+                }
+                inputs
+            }
+            Some(Output::Evict { region, worker }) => {
+                self.taken.retain(|&r, &mut w| r != region || w != worker);
+                vec![Input::Evicted(region)]
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn crash(&mut self, pid: u32) -> Vec<Input> {
+        if !self.alive.remove(&pid) {
+            return Vec::new();
+        }
+        self.evictable.insert(WorkerId(u64::from(pid)));
+        vec![Input::Exited { pid }]
+    }
+}
+
+proptest! {
+    /// However workers refuse, crash and lose their links, no region is with two living workers, no
+    /// living worker is evicted, the number of processes keeps to its bound, and once the trouble
+    /// ends every region that is wanted is served.
+    #[test]
+    fn safe_always_and_live_in_the_end(steps in prop::collection::vec(any_step(), 0..60)) {
+        let settings = settings(1);
+        let mut director = Director::new(settings, &map());
+        let mut outside = Outside::default();
+        let (mut now, mut spawned) = (0_u64, 0_u32);
+        outside.push(director.handle(ms(now), Input::Lease(true)), settings.max_workers)?;
+        let feed = |director: &mut Director, outside: &mut Outside, now: u64, inputs: Vec<Input>| {
+            for input in inputs {
+                outside.push(director.handle(ms(now), input), settings.max_workers)?;
+            }
+            Ok::<(), TestCaseError>(())
+        };
+        for step in steps {
+            now += 1;
+            let inputs = match step {
+                Step::Ensure(region) => vec![ensure(region, Why::Player)],
+                Step::Obey => outside.obey(false, &mut spawned),
+                Step::Refuse => outside.obey(true, &mut spawned),
+                Step::Crash(n) => match director.workers().nth(n).map(|(_, w)| w.pid) {
+                    Some(pid) => outside.crash(pid),
+                    None => Vec::new(),
+                },
+                Step::Unlink(n) => {
+                    director.workers().nth(n).map(|(&id, _)| Input::LinkLost(id)).into_iter().collect()
+                }
+                Step::Idle(region) => vec![Input::Summary { region: RegionId(region), idle: true }],
+                Step::Wait(ms) => {
+                    now += ms;
+                    vec![Input::Timeout]
+                }
+            };
+            feed(&mut director, &mut outside, now, inputs)?;
+        }
+        // The trouble ends: the outside obeys, and time goes from deadline to deadline.
+        for _ in 0..200 {
+            for region in 0..3 {
+                feed(&mut director, &mut outside, now, vec![ensure(region, Why::Player)])?;
+            }
+            while !outside.todo.is_empty() {
+                let inputs = outside.obey(false, &mut spawned);
+                feed(&mut director, &mut outside, now, inputs)?;
+            }
+            now += 200;
+            feed(&mut director, &mut outside, now, vec![Input::Timeout])?;
+        }
+        for region in 0..3 {
+            prop_assert!(
+                director.region(RegionId(region)).is_some_and(|r| r.placement().is_some()),
+                "{region} is {:?}", director.region(RegionId(region)),
+            );
+        }
+    }
+}

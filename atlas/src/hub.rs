@@ -1,0 +1,401 @@
+//! The shell around the director: one task that owns links, regions and predictions.
+//!
+//! Everything that concerns regions arrives here as a message; what sessions need to know leaves as a
+//! snapshot of [`Routes`] and a nudge.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use horizon_handoff::EntityKey;
+use horizon_handoff::predict::{Need, Policy};
+use horizon_model::{Epoch, RegionId, WorkerId};
+use horizon_protocol::link::{Band, EdgeToRegion, Lane, Placement, Registration, Summary};
+use horizon_service::clock::boot_time;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, sleep_until};
+
+use crate::director::{Director, Input, Output, Settings, Why};
+use crate::edge::Edge;
+use crate::edge::registry::ToSession;
+use crate::links::{Routes, Way, WorkerLink};
+use crate::live;
+use crate::prediction::Prediction;
+use crate::provision::Provisioner;
+use crate::view::View;
+
+/// Messages that may wait for the hub. Readers of links wait where it is full.
+pub const HUB_MESSAGES: usize = 4_096;
+/// Workers that run already have this long after the start of Atlas to register again; they dial
+/// every 200 ms at most.
+pub const SETTLE: Duration = Duration::from_millis(700);
+/// A fresh grid starts this far above the highest stored tick: above every tick that a region may
+/// have said and not stored.
+pub const CLOCK_MARGIN: Duration = Duration::from_secs(2);
+/// Pause between attempts to end a lease while the store does not answer.
+const EVICT_AGAIN_AFTER: Duration = Duration::from_millis(200);
+/// Deadlines are not looked at more often than this, so that none becomes a busy loop.
+const SHORTEST_WAIT: Duration = Duration::from_millis(5);
+
+/// What concerns regions.
+#[derive(Debug)]
+pub enum ToHub {
+    /// A worker said who it is.
+    Registered {
+        /// What it said.
+        registration: Box<Registration>,
+        /// Its link.
+        link: Arc<WorkerLink>,
+    },
+    /// A link is gone.
+    LinkLost {
+        /// Whose.
+        worker: WorkerId,
+        /// Which of its links.
+        serial: u64,
+    },
+    /// A process has ended.
+    Exited(u32),
+    /// A worker serves a region.
+    Placed(Placement),
+    /// A worker could not take over a region.
+    NotPlaced {
+        /// Who.
+        worker: WorkerId,
+        /// Which.
+        region: RegionId,
+        /// Why, in a sentence.
+        why: String,
+    },
+    /// A worker gave a region back.
+    Retired {
+        /// Who.
+        worker: WorkerId,
+        /// Which.
+        region: RegionId,
+    },
+    /// The lease of a worker that is gone has ended.
+    Evicted(RegionId),
+    /// Bodies near a border.
+    Band(Band),
+    /// A region at a glance.
+    Summary(Box<Summary>),
+    /// Somebody needs a region.
+    Ensure {
+        /// Which.
+        region: RegionId,
+        /// Who.
+        why: Why,
+    },
+    /// Whether this edge holds the director lease.
+    Leads(bool),
+    /// What is going on, as JSON.
+    Status(oneshot::Sender<String>),
+    /// Handoffs after a number, as JSON.
+    Handoffs(u64, oneshot::Sender<String>),
+    /// Stop the whole world; answered when every worker is gone, and dropped where this edge may not.
+    Shutdown(oneshot::Sender<()>),
+}
+
+/// How the grid begins: what the store knew at the start of this process.
+#[derive(Debug, Clone, Copy)]
+pub struct ClockStart {
+    /// Time of the highest stored tick.
+    pub stored: Duration,
+    /// Workers that hold leases, and so may run already.
+    pub holders: usize,
+}
+
+/// The task's own state.
+pub struct Hub {
+    edge: Arc<Edge>,
+    provisioner: Arc<dyn Provisioner>,
+    inbox: mpsc::Receiver<ToHub>,
+    routes: watch::Sender<Arc<Routes>>,
+    director: Director,
+    links: BTreeMap<WorkerId, Arc<WorkerLink>>,
+    prediction: Prediction,
+    view: View,
+    clock_start: Option<ClockStart>,
+    /// Highest grid time that a worker brought, and the boot time at which it did.
+    clock_brought: Option<(Duration, Duration)>,
+    leads: bool,
+    shutdown: Vec<oneshot::Sender<()>>,
+}
+
+impl Hub {
+    /// A hub with no workers yet.
+    pub fn new(
+        edge: Arc<Edge>,
+        provisioner: Arc<dyn Provisioner>,
+        inbox: mpsc::Receiver<ToHub>,
+        routes: watch::Sender<Arc<Routes>>,
+        clock_start: ClockStart,
+    ) -> Self {
+        let config = &edge.config.director;
+        let settle = if clock_start.holders > 0 { SETTLE } else { Duration::ZERO };
+        let settings = Settings {
+            warm_workers: config.warm_workers,
+            max_workers: config.max_workers,
+            grace: config.grace,
+            place_within: config.place_within,
+            settle: edge.uptime() + settle,
+        };
+        Self {
+            director: Director::new(settings, &edge.config.world.map),
+            view: View::new(edge.config.world.map.clone()),
+            edge,
+            provisioner,
+            inbox,
+            routes,
+            links: BTreeMap::new(),
+            prediction: Prediction::default(),
+            clock_start: Some(clock_start),
+            clock_brought: None,
+            leads: false,
+            shutdown: Vec::new(),
+        }
+    }
+
+    /// Runs until every sender is gone.
+    pub async fn run(mut self) {
+        let start = Instant::from_std(self.edge.started);
+        let mut live = tokio::time::interval(live::PERIOD);
+        live.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+        let settled = start + self.edge.uptime() + SETTLE;
+        self.start_clock(false);
+        loop {
+            let soon = Instant::now() + SHORTEST_WAIT;
+            let timeout = self.director.next_timeout().map(|(at, _)| (start + at).max(soon));
+            tokio::select! {
+                message = self.inbox.recv() => match message {
+                    Some(message) => self.handle(message),
+                    None => return,
+                },
+                () = sleep_until(timeout.unwrap_or(soon)), if timeout.is_some() => self.direct(Input::Timeout),
+                () = sleep_until(settled), if self.clock_start.is_some() => self.start_clock(true),
+                _ = live.tick() => self.show(),
+            }
+        }
+    }
+
+    fn handle(&mut self, message: ToHub) {
+        match message {
+            ToHub::Registered { registration, link } => self.registered(*registration, link),
+            ToHub::LinkLost { worker, serial } => {
+                if self.links.get(&worker).is_some_and(|link| link.serial == serial) {
+                    self.links.remove(&worker);
+                    self.direct(Input::LinkLost(worker));
+                    self.publish();
+                }
+            }
+            ToHub::Exited(pid) => self.direct(Input::Exited { pid }),
+            ToHub::Placed(placement) => self.direct(Input::Placed(placement)),
+            ToHub::NotPlaced { worker, region, why } => {
+                tracing::warn!(%worker, %region, %why, "a region could not be placed");
+                self.direct(Input::NotPlaced { worker, region });
+            }
+            ToHub::Retired { worker, region } => self.direct(Input::Retired { worker, region }),
+            ToHub::Evicted(region) => self.direct(Input::Evicted(region)),
+            ToHub::Band(band) => self.predict(&band),
+            ToHub::Summary(summary) => self.summary(*summary),
+            ToHub::Ensure { region, why } => self.direct(Input::Ensure { region, why }),
+            ToHub::Leads(leads) => {
+                self.leads = leads;
+                self.direct(Input::Lease(leads));
+            }
+            ToHub::Status(reply) => {
+                let _ = reply.send(self.view.status(&self.edge, &self.director));
+            }
+            ToHub::Handoffs(since, reply) => {
+                let _ = reply.send(self.view.handoffs_since(since));
+            }
+            ToHub::Shutdown(reply) => {
+                if self.leads {
+                    tracing::info!("the world stops");
+                    self.shutdown.push(reply);
+                    self.edge.sessions.broadcast(|| ToSession::Shutdown);
+                    self.direct(Input::Shutdown);
+                }
+            }
+        }
+    }
+
+    fn registered(&mut self, registration: Registration, link: Arc<WorkerLink>) {
+        let Registration { worker, endpoint, pid, serving, grid_ns, .. } = registration;
+        tracing::info!(%worker, pid, %endpoint, serving = ?serving.as_ref().map(|p| p.region), "worker registered");
+        if let Some(grid) = grid_ns.map(Duration::from_nanos) {
+            let now = boot_time();
+            let best = self.clock_brought.is_none_or(|(known, at)| known + now.saturating_sub(at) < grid);
+            if best {
+                self.clock_brought = Some((grid, now));
+            }
+        }
+        self.provisioner.watch(pid);
+        if let Some(old) = self.links.insert(worker, link) {
+            old.close();
+        }
+        self.direct(Input::Registered { worker, pid, endpoint, serving });
+        self.start_clock(false);
+    }
+
+    /// Begins the grid: at once where nobody can know it better, else when all who may have registered
+    /// or their time is over.
+    fn start_clock(&mut self, settled: bool) {
+        let Some(start) = self.clock_start else { return };
+        let serving = self.director.placements().len();
+        if !(settled || serving >= start.holders) {
+            return;
+        }
+        self.clock_start = None;
+        let time = match self.clock_brought {
+            Some((grid, at)) => grid + boot_time().saturating_sub(at),
+            None => start.stored + CLOCK_MARGIN,
+        };
+        self.edge.clock.lead(time);
+        tracing::info!(
+            seconds = time.as_secs_f64(),
+            adopted = self.clock_brought.is_some(),
+            "world grid leads"
+        );
+    }
+
+    /// Feeds the director and does what it says.
+    fn direct(&mut self, input: Input) {
+        let routine = matches!(input, Input::Summary { .. } | Input::Timeout | Input::Lease(_));
+        let cause = if routine { None } else { Some(input.clone()) };
+        let mut inputs = vec![input];
+        while let Some(input) = inputs.pop() {
+            for output in self.director.handle(self.edge.uptime(), input) {
+                if !matches!(output, Output::Announce(_)) {
+                    tracing::info!(decision = ?output, cause = ?cause, "director");
+                }
+                self.perform(output, &mut inputs);
+            }
+        }
+        let figures = &self.edge.figures;
+        figures
+            .spawned_by_prediction
+            .set(i64::try_from(self.director.spawned_by_prediction()).unwrap_or(i64::MAX));
+    }
+
+    fn perform(&mut self, output: Output, inputs: &mut Vec<Input>) {
+        match output {
+            Output::Spawn => inputs.insert(
+                0,
+                match self.provisioner.spawn() {
+                    Ok(pid) => Input::Spawned { pid },
+                    Err(error) => {
+                        tracing::warn!(%error, "a worker could not be started");
+                        Input::SpawnFailed
+                    }
+                },
+            ),
+            Output::Kill { pid, missed } => {
+                tracing::warn!(pid, missed, "a worker is ended by force");
+                self.provisioner.kill(pid);
+            }
+            Output::Place { worker, region, .. } => {
+                let map = self.edge.config.world.map.clone();
+                self.to_worker(worker, &EdgeToRegion::Place { region, map });
+            }
+            Output::Retire { worker, exit, .. } => self.to_worker(worker, &EdgeToRegion::Retire { exit }),
+            Output::Evict { region, worker } => {
+                tokio::spawn(evict(self.edge.clone(), region, worker));
+            }
+            Output::Announce(placements) => {
+                let regions = EdgeToRegion::Regions(placements);
+                for link in self.links.values() {
+                    let _ = link.send(Lane::Control, &regions);
+                }
+                self.publish();
+            }
+            Output::Finished => {
+                tracing::info!("every worker has ended");
+                self.shutdown.drain(..).for_each(|reply| {
+                    let _ = reply.send(());
+                });
+            }
+        }
+    }
+
+    fn to_worker(&self, worker: WorkerId, message: &EdgeToRegion) {
+        // A lost message is found by its deadline in the director.
+        if let Some(link) = self.links.get(&worker)
+            && let Err(error) = link.send(Lane::Control, message)
+        {
+            tracing::debug!(%worker, %error, "a message to a worker was not sent");
+        }
+    }
+
+    /// Shows sessions which regions can be reached.
+    fn publish(&mut self) {
+        let reachable = self.director.placements().into_iter().filter_map(|placement| {
+            let link = self.links.get(&placement.worker)?.clone();
+            Some((placement.region, Way { placement, link }))
+        });
+        let routes = Routes(reachable.collect());
+        let figures = &self.edge.figures;
+        figures.regions.set(i64::try_from(routes.0.len()).unwrap_or(i64::MAX));
+        figures.workers.set(i64::try_from(self.links.len()).unwrap_or(i64::MAX));
+        self.routes.send_replace(Arc::new(routes));
+        self.edge.sessions.broadcast(|| ToSession::Routes);
+    }
+
+    fn predict(&mut self, band: &Band) {
+        let policy = Policy {
+            prepare_within: self.edge.config.director.prepare_within,
+            place_within: self.director.place_within(),
+        };
+        let Some(now) = self.edge.clock.grid_now() else { return };
+        let map = &self.edge.config.world.map;
+        let mut ensure = Vec::new();
+        for due in self.prediction.observe(now, band, map, &policy) {
+            match due.need {
+                Need::Place { region } => ensure.push(region),
+                Need::Prepare { region } => self.prepare(due.key, due.home, region),
+            }
+        }
+        for region in ensure {
+            self.direct(Input::Ensure { region, why: Why::Prediction });
+        }
+        self.edge.figures.predicted_bodies.set(i64::try_from(self.prediction.len()).unwrap_or(i64::MAX));
+    }
+
+    /// Tells the owner to offer the entity to `target`, once that is served.
+    fn prepare(&self, key: EntityKey, home: RegionId, target: RegionId) {
+        let routes = self.routes.borrow();
+        if let (Some(owner), true) = (routes.0.get(&home), routes.0.contains_key(&target)) {
+            let _ = owner.link.send(Lane::Control, &EdgeToRegion::Prepare { key, target });
+        }
+    }
+
+    fn summary(&mut self, summary: Summary) {
+        let region = summary.placement.region;
+        if self.lease_of(region) != Some(summary.placement.lease) {
+            return;
+        }
+        let idle = summary.idle;
+        self.view.learn(self.edge.uptime(), summary, &self.edge.figures);
+        self.direct(Input::Summary { region, idle });
+    }
+
+    fn lease_of(&self, region: RegionId) -> Option<Epoch> {
+        self.director.region(region)?.placement().map(|placement| placement.lease)
+    }
+
+    fn show(&mut self) {
+        let (edge, director, view) = (&self.edge, &self.director, &mut self.view);
+        view.forget(edge.uptime(), director);
+        edge.live.write(|| view.live(edge, director));
+    }
+}
+
+/// Ends the lease of a process that is gone, however long the store takes to answer.
+async fn evict(edge: Arc<Edge>, region: RegionId, worker: WorkerId) {
+    while let Err(error) = edge.store.evict(region, worker).await {
+        tracing::warn!(%region, %worker, %error, "a lease could not be ended; trying again");
+        tokio::time::sleep(EVICT_AGAIN_AFTER).await;
+    }
+    let _ = edge.hub.send(ToHub::Evicted(region)).await;
+}

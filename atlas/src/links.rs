@@ -1,0 +1,262 @@
+//! The links to region servers: who is connected, and what they say.
+//!
+//! One task per link reads. What sessions wait for goes straight to them; what concerns regions goes
+//! to the [`hub`](crate::hub). The clock is answered here, at once.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use horizon_link::{Frame, Node, Peer, PeerReceiver, PeerSender, SendError};
+use horizon_model::{Epoch, PlayerId, RegionId, Tick, WorkerId};
+use horizon_protocol::client::EventName;
+use horizon_protocol::link::{EdgeToRegion, Lane, Placement, RegionToEdge, Registration, Role, StateBatch};
+use tokio::sync::Notify;
+use tokio::time::timeout;
+
+use crate::edge::registry::ToSession;
+use crate::edge::{Edge, frames};
+use crate::hub::ToHub;
+
+/// A worker says who it is within this time, or its link is closed.
+const REGISTRATION: Duration = Duration::from_secs(5);
+/// Credit is collected this long per link, so that a tick's worth of it is one message.
+const CREDIT_PAUSE: Duration = Duration::from_millis(2);
+/// Stands for "both names are spelled out".
+const SPELLED: u16 = u16::MAX;
+
+static SERIALS: AtomicU64 = AtomicU64::new(0);
+
+/// An open link to a worker.
+#[derive(Debug)]
+pub struct WorkerLink {
+    /// Who.
+    pub worker: WorkerId,
+    /// Rises with every link, so that a late report about an old one is recognised.
+    pub serial: u64,
+    sender: PeerSender,
+    credits: Mutex<Vec<(PlayerId, u8)>>,
+    credits_due: Notify,
+}
+
+/// A region that can be reached.
+#[derive(Debug, Clone)]
+pub struct Way {
+    /// Who serves it.
+    pub placement: Placement,
+    /// The link to them.
+    pub link: Arc<WorkerLink>,
+}
+
+/// Every region that can be reached, at one moment.
+#[derive(Debug, Default)]
+pub struct Routes(pub BTreeMap<RegionId, Way>);
+
+impl WorkerLink {
+    fn new(worker: WorkerId, sender: PeerSender) -> Arc<Self> {
+        let serial = SERIALS.fetch_add(1, Ordering::Relaxed);
+        let link = Self { worker, serial, sender, credits: Mutex::default(), credits_due: Notify::new() };
+        Arc::new(link)
+    }
+
+    /// Queues `message`; never blocks.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`]; the caller sends again or waits for another route.
+    pub fn send(&self, lane: Lane, message: &EdgeToRegion) -> Result<(), SendError> {
+        self.sender.send(lane, message)
+    }
+
+    /// Gives credit for `frames` back to the region, within a few milliseconds.
+    pub fn credit(&self, player: PlayerId, frames: u8) {
+        self.credits.lock().unwrap_or_else(PoisonError::into_inner).push((player, frames));
+        self.credits_due.notify_one();
+    }
+
+    /// Ends the link.
+    pub fn close(&self) {
+        self.sender.close();
+    }
+
+    /// Waits, at most `within`, until the peer has everything that was queued, and closes.
+    pub async fn finish(&self, within: Duration) {
+        self.sender.finish(within).await;
+    }
+
+    async fn pass_credit_on(&self) {
+        loop {
+            self.credits_due.notified().await;
+            tokio::time::sleep(CREDIT_PAUSE).await;
+            let credits = std::mem::take(&mut *self.credits.lock().unwrap_or_else(PoisonError::into_inner));
+            if !credits.is_empty() && self.send(Lane::Control, &EdgeToRegion::Credit(credits)).is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// Accepts workers until the node is closed.
+pub async fn accept(edge: Arc<Edge>, node: Arc<Node>) {
+    while let Some(accepted) = node.accept().await {
+        match accepted {
+            Ok(peer) => {
+                tokio::spawn(serve(edge.clone(), peer));
+            }
+            Err(error) => tracing::warn!(%error, "a link was not accepted"),
+        }
+    }
+}
+
+async fn serve(edge: Arc<Edge>, mut peer: Peer) {
+    let Role::Region(worker) = peer.role else {
+        tracing::warn!(role = ?peer.role, "only region servers connect here");
+        return peer.sender.close();
+    };
+    let registration = match timeout(REGISTRATION, registration(&mut peer.receiver)).await {
+        Ok(Some(registration)) if registration.worker == worker => registration,
+        _ => {
+            tracing::warn!(%worker, "a worker did not register");
+            return peer.sender.close();
+        }
+    };
+    let link = WorkerLink::new(worker, peer.sender);
+    let serving = registration.serving.as_ref().map(|placement| placement.region);
+    let registered = ToHub::Registered { registration, link: link.clone() };
+    if edge.hub.send(registered).await.is_err() {
+        return;
+    }
+    let mut reader = Reader { edge: edge.clone(), link: link.clone(), region: serving };
+    tokio::select! {
+        () = reader.read(&mut peer.receiver) => {}
+        () = link.pass_credit_on() => {}
+    }
+    link.close();
+    let reason = peer.receiver.close_reason().unwrap_or_else(|| "closed here".to_owned());
+    tracing::info!(%worker, %reason, "link to a worker ended");
+    let _ = edge.hub.send(ToHub::LinkLost { worker, serial: link.serial }).await;
+}
+
+async fn registration(receiver: &mut PeerReceiver) -> Option<Box<Registration>> {
+    let (_, frame) = receiver.recv().await?;
+    match frame.decode() {
+        Ok(RegionToEdge::Register(registration)) => Some(registration),
+        _ => None,
+    }
+}
+
+struct Reader {
+    edge: Arc<Edge>,
+    link: Arc<WorkerLink>,
+    region: Option<RegionId>,
+}
+
+impl Reader {
+    async fn read(&mut self, receiver: &mut PeerReceiver) {
+        while let Some((lane, frame)) = receiver.recv().await {
+            let read = match lane {
+                Lane::Batch => self.batch(&frame),
+                _ => match frame.decode() {
+                    Ok(message) => {
+                        self.message(message).await;
+                        Ok(())
+                    }
+                    Err(error) => Err(error),
+                },
+            };
+            if let Err(error) = read {
+                tracing::error!(worker = %self.link.worker, %error, "a worker sent what cannot be read");
+                return;
+            }
+        }
+    }
+
+    /// Hands one tick's frames out under one lock of the registry.
+    fn batch(&self, frame: &Frame) -> Result<(), horizon_link::FrameError> {
+        let batch = frame.access::<StateBatch>()?;
+        let Some(region) = self.region else { return Ok(()) };
+        let tick = Tick(batch.tick.0.to_native());
+        self.edge.figures.state_frames.inc_by(batch.frames.len() as u64);
+        let frames = batch.frames.iter().map(|out| {
+            let frame = frames::Frame {
+                tick,
+                epoch: Epoch(out.epoch.0.to_native()),
+                applied: out.applied.to_native(),
+                durable: out.durable.to_native(),
+                sequence: out.sequence.to_native(),
+                body: Bytes::copy_from_slice(&out.body),
+            };
+            (PlayerId(out.player.0.to_native()), ToSession::Frame(region, frame))
+        });
+        self.edge.sessions.send_all(frames);
+        Ok(())
+    }
+
+    async fn message(&mut self, message: RegionToEdge) {
+        let worker = self.link.worker;
+        let hub = match message {
+            RegionToEdge::ClockPing { token } => return self.answer_clock(token),
+            RegionToEdge::Register(_) => {
+                return tracing::warn!(%worker, "a worker registered twice on one link");
+            }
+            RegionToEdge::Placed(placement) => {
+                self.region = Some(placement.region);
+                ToHub::Placed(placement)
+            }
+            RegionToEdge::NotPlaced { region, why } => ToHub::NotPlaced { worker, region, why },
+            RegionToEdge::Retired { region } => {
+                self.region = None;
+                ToHub::Retired { worker, region }
+            }
+            RegionToEdge::Band(band) => ToHub::Band(band),
+            RegionToEdge::Summary(summary) => ToHub::Summary(summary),
+            other => return self.to_session(other),
+        };
+        let _ = self.edge.hub.send(hub).await;
+    }
+
+    fn answer_clock(&self, token: u64) {
+        if let Some(now) = self.edge.clock.grid_now() {
+            let grid_ns = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
+            let _ = self.link.send(Lane::Control, &EdgeToRegion::ClockPong { token, grid_ns });
+        }
+    }
+
+    fn to_session(&self, message: RegionToEdge) {
+        let sessions = &self.edge.sessions;
+        let Some(here) = self.region else { return };
+        match message {
+            RegionToEdge::Attach(attach) => sessions.send(attach.player, ToSession::Attach(attach)),
+            RegionToEdge::Event { player, number, name, spelled, payload, .. } => {
+                self.edge.figures.events.inc();
+                let name = match (name, spelled) {
+                    (SPELLED, Some((namespace, event))) => EventName::Named { namespace, event },
+                    (place, _) => EventName::Known(place),
+                };
+                sessions.send(player, ToSession::Event { number, name, payload });
+            }
+            RegionToEdge::Progress(all) => {
+                sessions.send_all(all.into_iter().map(|(player, session_epoch, applied, durable)| {
+                    (player, ToSession::Progress { session_epoch, applied, durable })
+                }));
+            }
+            RegionToEdge::Moved { key: horizon_protocol::link::EntityKey::Player(player), epoch, region } => {
+                sessions.send(player, ToSession::Moved { epoch, region });
+            }
+            RegionToEdge::NotOwner { player } => sessions.send(player, ToSession::NotOwner(here)),
+            RegionToEdge::Kicked { player, session_epoch } => {
+                sessions.send(player, ToSession::Replaced(session_epoch));
+            }
+            RegionToEdge::Nack { player, from } => {
+                sessions.send(player, ToSession::Nack { region: here, from });
+            }
+            RegionToEdge::Resync { player, epoch, tick } => {
+                sessions.send(player, ToSession::Resync { epoch, tick });
+            }
+            RegionToEdge::Left { player } => sessions.send(player, ToSession::Left(here)),
+            _ => {}
+        }
+    }
+}
