@@ -1,1 +1,75 @@
-fn main() {}
+//! `cargo xtask`: the commands of this repository.
+//!
+//! ```text
+//!   run ───┐                  ┌─▶ store ─┐
+//!   bench ─┴─▶ layout ─▶ tree ┼─▶ atlas ─┴─▶ region servers
+//!              (one folder)   └─▶ load (bots)
+//!   test, check ─▶ cargo
+//! ```
+//!
+//! Imports nothing of Horizon: it knows the programs by their command lines, the configuration file and the
+//! admin listeners, as any operator does.
+
+mod bench;
+mod cargo;
+mod child;
+mod configuration;
+mod failure;
+mod http;
+mod layout;
+mod load;
+mod procfs;
+mod run;
+mod status;
+mod test;
+mod trace;
+mod tree;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// The commands of this repository.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Builds everything and runs a world with bots on this machine, until Ctrl-C
+    Run(run::Options),
+    /// Measures, and prints one JSON object
+    Bench {
+        #[command(subcommand)]
+        what: bench::What,
+    },
+    /// Everything that has to be green: format, lints, build, tests, end-to-end tests
+    Test(test::Options),
+    /// Format and lints alone
+    Check,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let outcome = runtime.map_err(|error| format!("cannot start: {error}").into()).and_then(|runtime| {
+        runtime.block_on(async {
+            match arguments.command {
+                Command::Run(options) => run::run(options).await,
+                Command::Bench { what } => bench::run(what).await,
+                Command::Test(options) => test::test(&options),
+                Command::Check => test::check(),
+            }
+        })
+    });
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("error: {failure}");
+            ExitCode::from(failure.code)
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! `cargo xtask bench`: measurements on real processes. Progress goes to standard error, and exactly one JSON
+//! object to standard output.
+
+mod crossings;
+mod idle;
+mod numbers;
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::cargo::{self, Built, Profile};
+use crate::failure::Outcome;
+use crate::layout::{self, Plan, Ports};
+use crate::tree::Tree;
+
+/// What is measured.
+#[derive(Debug, Subcommand)]
+pub(crate) enum What {
+    /// Recorded matches with region borders through their pitches
+    Crossings(CrossingsOptions),
+    /// A world with nobody in it, then with 300 walkers
+    Idle(IdleOptions),
+}
+
+/// How borders are crossed.
+#[derive(Debug, Args)]
+pub(crate) struct CrossingsOptions {
+    /// Print JSON; there is no other form
+    #[arg(long)]
+    json: bool,
+    /// Folder of recorded matches; without one, a match that comes with the repository
+    #[arg(long)]
+    traces: Option<PathBuf>,
+    /// Matches side by side, each around an inner corner of the grid of regions
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=64))]
+    pitches: u32,
+    /// Play this long
+    #[arg(long, default_value_t = 240, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    seconds: u64,
+    /// Steps per second
+    #[arg(long, default_value_t = 30, value_parser = layout::parse_hz)]
+    hz: u32,
+    /// Bodies that respawn stay one player, who jumps; otherwise a new player joins
+    #[arg(long)]
+    respawns: bool,
+    /// Where state is kept
+    #[arg(long, default_value = "sqlite", value_parser = ["sqlite"])]
+    store: String,
+    /// Leave data and logs in this folder
+    #[arg(long)]
+    data: Option<PathBuf>,
+}
+
+/// What a world costs that nobody uses.
+#[derive(Debug, Args)]
+pub(crate) struct IdleOptions {
+    /// Print JSON; there is no other form
+    #[arg(long)]
+    json: bool,
+    /// Walkers of the second half
+    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=4000))]
+    bots: u64,
+    /// How long each half is measured
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    seconds: u64,
+}
+
+/// Measures, and prints what was found.
+pub(crate) async fn run(what: What) -> Outcome<()> {
+    let built = cargo::build(Profile::Release)?;
+    let found = match what {
+        What::Crossings(options) => crossings::measure(&built, &options).await?,
+        What::Idle(options) => idle::measure(&built, &options).await?,
+    };
+    println!("{found}");
+    Ok(())
+}
+
+/// A fresh world in a folder of its own, which is removed with it.
+struct Arena {
+    tree: Tree,
+    plan: Plan,
+    folder: Folder,
+}
+
+enum Folder {
+    Temporary(TempDir),
+    Kept(PathBuf),
+}
+
+impl Arena {
+    async fn start(
+        built: &Built,
+        pitches: u32,
+        hz: u32,
+        traces: Option<PathBuf>,
+        kept: Option<PathBuf>,
+    ) -> Outcome<Self> {
+        let plan = Plan { pitches, hz, ports: Ports::free()?, grace_seconds: Some(3) };
+        let folder = match kept {
+            Some(path) => {
+                Folder::Kept(std::path::absolute(path).map_err(|error| format!("--data: {error}"))?)
+            }
+            None => {
+                Folder::Temporary(TempDir::new().map_err(|error| format!("no temporary folder: {error}"))?)
+            }
+        };
+        let file = layout::prepare(folder.path(), &plan, traces.as_deref(), built)?;
+        let tree = Tree::start(built, file).await?;
+        eprintln!("running: {}", tree.configuration().page());
+        Ok(Self { tree, plan, folder })
+    }
+
+    /// Ends everything and tells what had to be forced.
+    async fn stop(self, load: Option<&mut crate::load::Load>) {
+        for sentence in self.tree.stop(load).await {
+            eprintln!("{sentence}");
+        }
+        if let Folder::Kept(path) = self.folder {
+            eprintln!("data and logs: {}", path.display());
+        }
+    }
+
+    async fn status(&self) -> Value {
+        crate::http::json(self.tree.configuration().admin, "/api/status").await.unwrap_or(Value::Null)
+    }
+}
+
+impl Folder {
+    fn path(&self) -> &std::path::Path {
+        match self {
+            Self::Temporary(folder) => folder.path(),
+            Self::Kept(path) => path,
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! The bots: the program `load`, and what it prints.
+
+use std::path::Path;
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::Command;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::cargo::Built;
+use crate::child::Child;
+use crate::configuration::Configuration;
+use crate::failure::Outcome;
+
+/// Running bots.
+#[derive(Debug)]
+pub(crate) struct Load {
+    /// The process.
+    pub(crate) child: Child,
+    lines: watch::Receiver<Value>,
+    reader: JoinHandle<()>,
+}
+
+/// What the bots are to do.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Order {
+    words: Vec<String>,
+}
+
+impl Order {
+    /// Matches on pitches around `centres`, for `seconds`; 0 means until they are stopped.
+    pub(crate) fn matches(centres: &str, seconds: u64, traces: Option<&Path>) -> Self {
+        let mut order = Self::default();
+        order.add("--pitches", centres);
+        order.add("--seconds", &seconds.to_string());
+        if let Some(traces) = traces {
+            order.add("--traces", &traces.display().to_string());
+        }
+        order
+    }
+
+    /// `count` walkers and no matches.
+    pub(crate) fn walkers(centres: &str, seconds: u64, count: u64) -> Self {
+        let mut order = Self::matches(centres, seconds, None);
+        order.add("--bots", &count.to_string());
+        order.words.push("--no-matches".to_owned());
+        order
+    }
+
+    /// Bodies that respawn stay one player.
+    pub(crate) fn with_respawns(mut self) -> Self {
+        self.words.push("--respawns".to_owned());
+        self
+    }
+
+    fn add(&mut self, key: &str, value: &str) {
+        self.words.extend([key.to_owned(), value.to_owned()]);
+    }
+}
+
+impl Load {
+    /// Starts the bots against a running world.
+    pub(crate) fn start(
+        built: &Built,
+        configuration: &Configuration,
+        order: &Order,
+        logs: &Path,
+        append: bool,
+    ) -> Outcome<Self> {
+        let mut command = Command::new(built.program("load"));
+        command.args(["--url", &configuration.socket(), "--status", "--ca"]).arg(&configuration.authority);
+        command.args(&order.words);
+        let mut child = Child::start("load", &mut command, logs, append, true)?;
+        let stdout = child.take_stdout().expect("it was started with a pipe");
+        let (sender, lines) = watch::channel(Value::Null);
+        let reader = tokio::spawn(async move {
+            let mut text = BufReader::new(stdout).lines();
+            while let Ok(Some(line)) = text.next_line().await {
+                if let Ok(value) = serde_json::from_str(&line) {
+                    sender.send_replace(value);
+                }
+            }
+        });
+        Ok(Self { child, lines, reader })
+    }
+
+    /// The newest line; null before the first.
+    pub(crate) fn latest(&self) -> Value {
+        self.lines.borrow().clone()
+    }
+
+    /// Waits for the end, and returns the last line with the status.
+    pub(crate) async fn finished(&mut self) -> (ExitStatus, Value) {
+        let status = self.child.ended().await;
+        if !self.reader.is_finished() {
+            let _ = (&mut self.reader).await;
+        }
+        (status, self.latest())
+    }
+
+    /// Asks the bots to leave; by force where they take longer. Returns a sentence in that case.
+    pub(crate) async fn stop(&mut self, within: Duration) -> Option<String> {
+        self.child.stop(within).await
+    }
+}

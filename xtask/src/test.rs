@@ -1,0 +1,143 @@
+//! `cargo xtask test`: everything that has to be green, in the order in which it fails fastest.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+
+use crate::cargo;
+use crate::failure::{Failure, Outcome};
+
+/// What is tested.
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// Leave the end-to-end tests out
+    #[arg(long)]
+    quick: bool,
+}
+
+/// A program of the system that tests or builds need.
+struct SystemPackage {
+    /// Looked for in the path.
+    program: &'static str,
+    /// Debian's name of what brings it.
+    package: &'static str,
+    /// What it is for.
+    why: &'static str,
+}
+
+/// Add here what a new test needs, never to a page that people have to follow.
+const PACKAGES: [SystemPackage; 1] = [SystemPackage {
+    program: "cc",
+    package: "build-essential",
+    why: "cryptography and SQLite are built from C",
+}];
+
+/// One command line, and what it is called.
+struct Step {
+    name: &'static str,
+    words: &'static [&'static str],
+}
+
+const FORMAT: Step = Step { name: "format", words: &["fmt", "--all", "--check"] };
+const LINTS: Step =
+    Step { name: "lints", words: &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"] };
+/// End-to-end tests start these programs and load these plugins.
+const BUILD: Step = Step { name: "build", words: &["build", "--workspace"] };
+const TESTS: Step = Step { name: "tests", words: &["test", "--workspace", "--exclude", "horizon-e2e"] };
+/// Real processes want the machine for themselves, so they come last. `--workspace` keeps the set of features.
+const END_TO_END: Step = Step {
+    name: "end-to-end tests",
+    words: &[
+        "test",
+        "--workspace",
+        "--test",
+        "road",
+        "--test",
+        "faults",
+        "--test",
+        "start",
+        "--",
+        "--test-threads=2",
+    ],
+};
+
+/// Everything.
+pub(crate) fn test(options: &Options) -> Outcome<()> {
+    install_packages()?;
+    let mut steps = vec![FORMAT, LINTS, BUILD, TESTS];
+    if options.quick {
+        eprintln!("skipped: {}, because of --quick", END_TO_END.name);
+    } else {
+        steps.push(END_TO_END);
+    }
+    run(&steps)
+}
+
+/// Format and lints.
+pub(crate) fn check() -> Outcome<()> {
+    run(&[FORMAT, LINTS])
+}
+
+fn run(steps: &[Step]) -> Outcome<()> {
+    let mut took: Vec<(&str, Duration)> = Vec::new();
+    for step in steps {
+        eprintln!("\n== {}: cargo {}", step.name, step.words.join(" "));
+        let begun = Instant::now();
+        let status = cargo::command(step.words).status();
+        let status = status.map_err(|error| format!("cannot start cargo: {error}"))?;
+        took.push((step.name, begun.elapsed()));
+        if !status.success() {
+            tell(&took, Some(step.name));
+            return Err(Failure::with_code(format!("{} failed ({status})", step.name), status.code()));
+        }
+    }
+    tell(&took, None);
+    Ok(())
+}
+
+fn tell(took: &[(&str, Duration)], failed: Option<&str>) {
+    eprintln!();
+    for (name, time) in took {
+        let outcome = if failed == Some(name) { "FAILED" } else { "ok" };
+        eprintln!("{name:<18} {outcome:<7} {:6.1} s", time.as_secs_f64());
+    }
+}
+
+/// Installs what is missing where that is possible, and says how where it is not.
+fn install_packages() -> Outcome<()> {
+    let missing: Vec<_> = PACKAGES.iter().filter(|package| !is_installed(package.program)).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    for package in &missing {
+        eprintln!("{} is missing ({}): {}", package.program, package.package, package.why);
+    }
+    let names: Vec<_> = missing.iter().map(|package| package.package).collect();
+    let line = format!("apt-get install -y {}", names.join(" "));
+    if !rustix::process::geteuid().is_root() {
+        return Err(format!("run `sudo {line}` once, then this again").into());
+    }
+    eprintln!("{line}");
+    let status = Command::new("sh").args(["-c", &format!("apt-get update -q && {line}")]).status();
+    match status {
+        Ok(status) if status.success() => Ok(()),
+        _ => Err(format!("`{line}` failed; install these packages by hand").into()),
+    }
+}
+
+fn is_installed(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_are_looked_for_in_the_path() {
+        assert!(is_installed("sh"));
+        assert!(!is_installed("no program is called this"));
+    }
+}

@@ -1,0 +1,232 @@
+//! The processes of one world: who starts them, in which order, and in which they end.
+//!
+//! ```text
+//!   start:  certificates ─▶ store ─▶ atlas (starts region servers)
+//!   stop:   bots ─▶ `atlasctl shutdown` (players told, state durable, region servers gone) ─▶ atlas ─▶ store
+//! ```
+//!
+//! Invariant: when [`Tree::stop`] returns or a [`Tree`] is dropped, none of its processes is left, region
+//! servers included.
+
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::process::Command;
+use tokio::time::{Instant, timeout};
+
+use crate::cargo::Built;
+use crate::child::{Child, tail};
+use crate::configuration::Configuration;
+use crate::failure::{Failure, Outcome};
+use crate::load::Load;
+use crate::{layout, procfs};
+
+/// A process has this long to become ready: a cold start on a busy machine takes a second or two.
+const READY_WITHIN: Duration = Duration::from_secs(30);
+/// Everything has ended after this long, or is ended by force.
+const STOP_WITHIN: Duration = Duration::from_secs(15);
+/// Of that, bots may take this long to compare accounts and leave.
+const BOTS_WITHIN: Duration = Duration::from_secs(4);
+/// What is kept of it for atlas and the store after the shutdown.
+const LAST_WITHIN: Duration = Duration::from_secs(3);
+/// A process that ends sooner than this after its start, so often in a row, is not started again.
+const HEALTHY_AFTER: Duration = Duration::from_secs(5);
+const MAX_QUICK_ENDS: u32 = 3;
+
+/// The running processes of one world.
+#[derive(Debug)]
+pub(crate) struct Tree {
+    built: Built,
+    configuration: Configuration,
+    logs: PathBuf,
+    store: Member,
+    atlas: Member,
+}
+
+/// A process that is started again when it ends.
+#[derive(Debug)]
+struct Member {
+    child: Child,
+    started: Instant,
+    quick_ends: u32,
+}
+
+impl Member {
+    fn new(child: Child) -> Self {
+        Self { child, started: Instant::now(), quick_ends: 0 }
+    }
+}
+
+impl Tree {
+    /// Starts store and atlas for the world of `file`, which is absolute, and waits until they are ready.
+    pub(crate) async fn start(built: &Built, file: PathBuf) -> Outcome<Self> {
+        // First of all a program reads the file: it tells mistakes better than anything here.
+        certificates(built, &file).await?;
+        let configuration = Configuration::read(&file)?;
+        check_plugins(&configuration)?;
+        check_alone(&configuration)?;
+        let logs = layout::make_logs(&configuration.data)?;
+        let member = |name, append| start_member(built, &configuration, name, &logs, append);
+        let mut store = Member::new(member("store", false)?);
+        store.child.ready(configuration.store_admin, READY_WITHIN).await?;
+        let mut atlas = Member::new(member("atlas", false)?);
+        let ready = atlas.child.ready(configuration.admin, READY_WITHIN).await;
+        let tree = Self { built: built.clone(), configuration, logs, store, atlas };
+        match ready {
+            Ok(()) => Ok(tree),
+            Err(failure) => {
+                let why = tree.why_no_region_server();
+                Err(Failure::with_code(format!("{failure}{why}"), Some(failure.code.into())))
+            }
+        }
+    }
+
+    /// Where things are.
+    pub(crate) const fn configuration(&self) -> &Configuration {
+        &self.configuration
+    }
+
+    /// The folder of the logs.
+    pub(crate) const fn logs(&self) -> &PathBuf {
+        &self.logs
+    }
+
+    /// Process ids by name: `store`, `atlas` and every `region-server`.
+    pub(crate) fn processes(&self) -> Vec<(u32, String)> {
+        procfs::with_config(&self.configuration.file)
+    }
+
+    /// Waits until store or atlas ends by itself, starts it again and says so. Dropping the future loses
+    /// nothing.
+    ///
+    /// # Errors
+    ///
+    /// Where it ends again and again.
+    pub(crate) async fn mend(&mut self) -> Outcome<String> {
+        let (member, status) = tokio::select! {
+            status = self.store.child.ended() => (&mut self.store, status),
+            status = self.atlas.child.ended() => (&mut self.atlas, status),
+        };
+        let (name, tail) = (member.child.name(), member.child.tail());
+        member.quick_ends = if member.started.elapsed() < HEALTHY_AFTER { member.quick_ends + 1 } else { 0 };
+        if member.quick_ends >= MAX_QUICK_ENDS {
+            return Err(Failure::with_code(
+                format!("{name} ends again and again ({status})\n{tail}"),
+                status.code(),
+            ));
+        }
+        member.child = start_member(&self.built, &self.configuration, name, &self.logs, true)?;
+        member.started = Instant::now();
+        Ok(format!("{name} ended by itself ({status}) and was started again\n{tail}"))
+    }
+
+    /// Ends everything in order, bots first, and by force what takes longer than 15 s. Returns what had to be
+    /// forced, in sentences.
+    pub(crate) async fn stop(mut self, load: Option<&mut Load>) -> Vec<String> {
+        let deadline = Instant::now() + STOP_WITHIN;
+        let mut told = Vec::new();
+        if let Some(load) = load {
+            told.extend(load.stop(BOTS_WITHIN).await);
+        }
+        let left = deadline.saturating_duration_since(Instant::now()).saturating_sub(LAST_WITHIN);
+        match timeout(left, self.shutdown()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(why)) => told.push(format!("the world did not stop in order: {why}")),
+            Err(_) => told.push(format!("the world did not stop within {} s", left.as_secs())),
+        }
+        told.extend(self.atlas.child.stop(LAST_WITHIN / 2).await);
+        told.extend(self.store.child.stop(LAST_WITHIN / 2).await);
+        for (pid, name) in self.processes() {
+            procfs::kill_group(pid);
+            told.push(format!("{name} (process {pid}) was left over and was killed"));
+        }
+        told
+    }
+
+    /// `atlasctl shutdown`: players are told, state is durable, region servers are gone.
+    async fn shutdown(&self) -> Result<(), String> {
+        let output = atlasctl(&self.built, &self.configuration.file).arg("shutdown").output().await;
+        let output = output.map_err(|error| format!("cannot start atlasctl: {error}"))?;
+        if output.status.success() {
+            Ok(())
+        } else {
+            Err(String::from_utf8_lossy(&output.stderr).trim().to_owned())
+        }
+    }
+
+    /// What a region server says that does not start: atlas only sees that it ends.
+    fn why_no_region_server(&self) -> String {
+        let log = self.logs.join("region-1.log");
+        if log.exists() { format!("\n{}", tail(&log)) } else { String::new() }
+    }
+}
+
+impl Drop for Tree {
+    fn drop(&mut self) {
+        for (pid, _) in procfs::with_config(&self.configuration.file) {
+            procfs::kill_group(pid);
+        }
+    }
+}
+
+/// Makes certificates where there are none; the first program that reads the configuration.
+async fn certificates(built: &Built, file: &std::path::Path) -> Outcome<()> {
+    let output = atlasctl(built, file).args(["pki", "init"]).output().await;
+    let output = output.map_err(|error| format!("cannot start atlasctl: {error}"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let told = String::from_utf8_lossy(&output.stderr);
+    let told = told.trim().trim_start_matches("error: ").to_owned();
+    Err(Failure::with_code(told, output.status.code()))
+}
+
+fn atlasctl(built: &Built, file: &std::path::Path) -> Command {
+    let mut command = Command::new(built.program("atlasctl"));
+    command.arg("--config").arg(file).stdin(Stdio::null()).process_group(0).kill_on_drop(true);
+    command
+}
+
+fn start_member(
+    built: &Built,
+    configuration: &Configuration,
+    name: &'static str,
+    logs: &std::path::Path,
+    append: bool,
+) -> Outcome<Child> {
+    let mut command = Command::new(built.program(name));
+    command.arg("--config").arg(&configuration.file);
+    Child::start(name, &mut command, logs, append, false)
+}
+
+fn check_plugins(configuration: &Configuration) -> Outcome<()> {
+    let (folder, file) = (&configuration.plugins, &configuration.file);
+    match std::fs::read_dir(folder) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(Failure::with_code(
+            format!(
+                "plugin folder {}: {error}; create it and put plugins there (`cargo xtask run` without --config fills data/plugins), or correct plugins in [paths] of {}",
+                folder.display(),
+                file.display()
+            ),
+            Some(64),
+        )),
+    }
+}
+
+/// Two worlds in one folder would fight for its files.
+fn check_alone(configuration: &Configuration) -> Outcome<()> {
+    let running = procfs::with_config(&configuration.file);
+    if running.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<_> = running.iter().map(|(pid, name)| format!("{name} {pid}")).collect();
+    let pids: Vec<_> = running.iter().map(|(pid, _)| pid.to_string()).collect();
+    Err(format!(
+        "this world still runs ({}); stop it where it was started or with `kill {}`, or choose another folder with --data and other ports with --port",
+        names.join(", "),
+        pids.join(" ")
+    )
+    .into())
+}
