@@ -1,9 +1,9 @@
 //! How authority over an entity moves from one region to another, as values without IO.
 //!
-//! Records and [`Capsule`]s are what the store keeps. The machines `source::Source` and
-//! `target::Target` are the two ends of a handoff, `route::Route` is the edge's
-//! view of it, `lease::LeaseKeeper` the holder's side of a lease. `lanes` holds the
-//! parts of a session that travel with its player, `predict` says which region is needed next.
+//! Records and [`Capsule`]s are what the store keeps. The machines [`Source`](source::Source) and
+//! [`Target`](target::Target) are the two ends of a handoff, [`Route`](route::Route) is the edge's
+//! view of it, [`LeaseKeeper`](lease::LeaseKeeper) the holder's side of a lease. [`lanes`] holds the
+//! parts of a session that travel with its player, [`predict`] says which region is needed next.
 //!
 //! Nothing here knows a clock, a socket or chance: grid time, messages and nonces are arguments,
 //! decisions are the results. Protocol: `docs/handoff.md`.

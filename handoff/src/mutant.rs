@@ -1,6 +1,6 @@
 //! Guards that a test may switch off, one at a time, to show that a property notices.
 //!
-//! Outside tests and the feature `mutants` no guard can be switched off: [`Switch::off`] is a
+//! Outside tests and the feature `mutants` no guard can be switched off: its switch is a
 //! constant `false` that the compiler removes.
 
 /// One guard of the protocol, named for what happens without it.

@@ -38,6 +38,8 @@ const LEAST_UNREST: f64 = 1.0;
 const MOST_UNREST: f64 = 30.0;
 /// Accelerations and turns are taken to last so long, seconds; then the body goes straight on.
 const MANOEUVRE: f64 = 1.0;
+/// A body slower than this, m/s, has no heading: it may start in any direction.
+const SLOW: f64 = 0.5;
 /// Points on one arc.
 const STEPS: u32 = 16;
 /// Deviations on the fan, in unrest, with their weights. Nine arcs: along × across.
@@ -195,25 +197,30 @@ impl Motion {
     /// `across` times the unrest.
     fn arc(&self, along: f64, across: f64, horizon: f64, mut visit: impl FnMut(f64, Position)) {
         let speed = length(self.velocity);
-        let heading = if speed > 0.1 { self.velocity[1].atan2(self.velocity[0]) } else { 0.0 };
+        let heading = if speed > SLOW { self.velocity[1].atan2(self.velocity[0]) } else { 0.0 };
         let forward = [heading.cos(), heading.sin()];
         let [ax, ay] = self.acceleration;
         let faster = ax * forward[0] + ay * forward[1] + along * self.unrest;
         let sideways = ay * forward[0] - ax * forward[1] + across * self.unrest;
-        let dt = horizon / f64::from(STEPS);
-        let (mut v, mut moved) = (self.velocity, [0.0, 0.0]);
+        let (mut v, mut moved, mut before) = (self.velocity, [0.0, 0.0], 0.0);
         visit(0.0, self.position);
         for step in 1..=STEPS {
-            let before = f64::from(step - 1) * dt;
-            let push = dt.min(MANOEUVRE - before).max(0.0);
-            // A push of constant size that turns with the body is a turn at a constant rate; for a
-            // body that stands it is a start in any direction.
+            // Dense at first, where a decision is due, and wide where it is not.
+            let at = horizon * (f64::from(step) / f64::from(STEPS)).powi(2);
+            let push = (at.min(MANOEUVRE) - before).max(0.0);
             let size = length(v);
-            let [fx, fy] = if size > 0.1 { [v[0] / size, v[1] / size] } else { forward };
-            let dv = [(fx * faster - fy * sideways) * push, (fy * faster + fx * sideways) * push];
-            moved = [moved[0] + (v[0] + dv[0] / 2.0) * dt, moved[1] + (v[1] + dv[1] / 2.0) * dt];
-            v = [v[0] + dv[0], v[1] + dv[1]];
-            visit(f64::from(step) * dt, self.position.moved([moved[0], moved[1], 0.0]));
+            let [fx, fy] = if size > SLOW { [v[0] / size, v[1] / size] } else { forward };
+            let mut after =
+                [v[0] + (fx * faster - fy * sideways) * push, v[1] + (fy * faster + fx * sideways) * push];
+            if size > SLOW {
+                // Sideways turns, it does not speed up.
+                let scale = (size + faster * push).max(0.0) / length(after).max(SLOW);
+                after = after.map(|axis| axis * scale);
+            }
+            let dt = at - before;
+            moved = [moved[0] + (v[0] + after[0]) / 2.0 * dt, moved[1] + (v[1] + after[1]) / 2.0 * dt];
+            (v, before) = (after, at);
+            visit(at, self.position.moved([moved[0], moved[1], 0.0]));
         }
     }
 }

@@ -4,6 +4,7 @@
 //! like; processes crash, or run on as zombies while a successor serves their region. A run is a list
 //! of dice; the same dice give the same run.
 
+mod message;
 mod process;
 mod store;
 mod world;
@@ -11,7 +12,8 @@ mod world;
 use proptest::prelude::*;
 
 use crate::mutant::Mutant;
-use world::{Broken, Reached, World};
+use message::{Broken, Reached};
+use world::World;
 
 /// Dice of one run.
 const LENGTH: usize = 1200;
@@ -64,8 +66,8 @@ proptest! {
 fn long_runs_keep_every_promise_and_go_everywhere() {
     let mut total = Reached::default();
     for seed in 0..400 {
-        let reached =
-            run(Broken::Nothing, dice(seed)).unwrap_or_else(|violation| panic!("SEED={seed}: {violation}"));
+        let reached = run(Broken::Nothing, takeovers(seed), dice(seed))
+            .unwrap_or_else(|violation| panic!("SEED={seed}: {violation}"));
         total.moved += reached.moved;
         total.resumed += reached.resumed;
         total.takeovers += reached.takeovers;

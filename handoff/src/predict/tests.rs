@@ -75,17 +75,18 @@ fn a_jump_starts_over_and_an_old_tick_is_ignored() {
 }
 
 #[test]
-fn a_turning_car_is_followed_around_the_bend() {
-    let mut predictor = Predictor::new();
-    // A circle of 20 m radius around (-25, -100) at 15 m/s: it comes within 5 m of the border, no nearer.
-    for tick in 0..=120_u64 {
-        let angle = std::f64::consts::PI + 0.75 * tick as f64 / 60.0;
-        let at = pose(-25.0 + 20.0 * angle.cos(), -100.0 + 20.0 * angle.sin(), 0.0, 0.0);
-        predictor.observe(Tick(tick), &at);
+fn a_car_that_turns_away_is_hardly_expected_where_a_straight_one_is() {
+    // At 15 m/s, 25 m from the border and heading for it, on a circle of 10 m that will not reach it.
+    let mut turning = Predictor::new();
+    for tick in 0..=240_u64 {
+        let angle = 1.5 * std::f64::consts::PI + 1.5 * (tick as f64 - 240.0) / 60.0;
+        turning.observe(Tick(tick), &pose(-25.0 + 10.0 * angle.cos(), -90.0 + 10.0 * angle.sin(), 0.0, 0.0));
     }
-    let straight = walker(-25.0 + 20.0 * 1.4_f64.sin(), -100.0, 15.0 * 0.9, 0.0);
-    let along = |p: &Predictor| p.forecast(&map(), WEST, ms(700)).first().map_or(0.0, |f| f.likelihood);
-    assert!(along(&predictor) < along(&straight), "{} {}", along(&predictor), along(&straight));
+    let likelihood = |predictor: &Predictor| {
+        predictor.forecast(&map(), WEST, ms(2500)).first().map_or(0.0, |forecast| forecast.likelihood)
+    };
+    let (straight, turning) = (likelihood(&walker(-25.0, -100.0, 15.0, 0.0)), likelihood(&turning));
+    assert!(straight > 0.9 && turning < 0.3, "straight {straight}, turning {turning}");
 }
 
 #[test]

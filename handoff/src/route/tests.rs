@@ -140,7 +140,10 @@ proptest! {
                         attach(Epoch(epoch), RegionId(back as u16), applied)
                     }
                     Some((3, back)) => attach(Epoch(epoch - 1), B, back),
-                    Some((4, _)) => { durable = durable.max(applied.saturating_sub(20)); Input::Progress { epoch: Epoch(epoch), applied, durable } }
+                    Some((4, _)) => {
+                        durable = durable.max(applied.saturating_sub(20));
+                        Input::Progress { epoch: Epoch(epoch), applied, durable }
+                    }
                     Some((_, again)) if again > 0 && again <= sent => input(again),
                     Some(_) => continue,
                     None if !finished => {

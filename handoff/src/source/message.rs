@@ -6,7 +6,7 @@ use horizon_protocol::link::RefuseReason;
 use crate::{Holder, Record};
 
 /// What makes the machine advance.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Input {
     /// The edge expects `target` to be needed. Repeated while that stands, at least every second.
     Prepare {
@@ -62,7 +62,7 @@ pub enum Input {
         /// Which.
         epoch: Epoch,
     },
-    /// The time of [`Source::next_timeout`] has come.
+    /// The time of [`Source::next_timeout`](super::Source::next_timeout) has come.
     Timeout {
         /// A nonce the machine may use.
         fresh_handoff: HandoffId,
@@ -106,7 +106,7 @@ impl From<&Record> for Decision {
 }
 
 /// What the shell does next, in order.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Output {
     /// Ask `to` whether it would take the entity.
     SendOffer {

@@ -12,7 +12,7 @@ use crate::source::{self, Decision, Source, StepEnd};
 use crate::target::{self, Target};
 use crate::{Baselines, Capsule, CasOutcome, CasRequest, Expect, LeaseGuard, Record};
 
-use super::world::Message;
+use super::message::{Message, Outbox};
 
 pub(super) const KEY: EntityKey = EntityKey::Player(PlayerId(7));
 
@@ -66,9 +66,6 @@ struct Stepped {
     ground: bool,
     entity: Option<(Epoch, State)>,
 }
-
-/// What the world tells a process to do.
-pub(super) type Outbox = Vec<Message>;
 
 impl Process {
     pub(super) fn new(me: LeaseGuard, ground: bool, mutant: Option<Mutant>) -> Self {

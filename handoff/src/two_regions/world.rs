@@ -9,83 +9,16 @@ use horizon_protocol::link::RegionToRegion;
 use crate::mutant::Mutant;
 use crate::route::{self, Route};
 use crate::source::Decision;
-use crate::{CasOutcome, CasRequest, LeaseGuard, Record, source};
+use crate::{LeaseGuard, source};
 
-use super::process::{KEY, Outbox, Process, State};
+use super::message::{Broken, Message, Outbox, Reached};
+use super::process::{KEY, Process, State};
 use super::store::Store;
 
 /// Times one message may be delivered.
 const MAX_DELIVERIES: u8 = 3;
 /// Messages under way; the oldest is lost beyond that.
 const MAX_UNDER_WAY: usize = 48;
-
-#[derive(Debug, Clone)]
-pub(super) enum Message {
-    Region {
-        to: RegionId,
-        body: RegionToRegion,
-    },
-    Cas(CasRequest),
-    Outcome {
-        to: LeaseGuard,
-        handoff: HandoffId,
-        outcome: CasOutcome,
-    },
-    Read {
-        me: LeaseGuard,
-    },
-    Record {
-        to: LeaseGuard,
-        record: Record,
-    },
-    Attach {
-        epoch: Epoch,
-        region: RegionId,
-        applied: u32,
-    },
-    Frame {
-        epoch: Epoch,
-        region: RegionId,
-        tick: Tick,
-        applied: u32,
-    },
-    Nack {
-        region: RegionId,
-        from: u32,
-    },
-    Input {
-        region: RegionId,
-        seq: u32,
-    },
-    /// The client is told that `seq` cannot be undone; never lost, so that promises are strictest.
-    Durable {
-        seq: u32,
-    },
-    Activated,
-    Resumed,
-}
-
-/// Guards that are switched off.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Broken {
-    Nothing,
-    Machine(Mutant),
-    /// A successor acts at the epoch it finds.
-    RecoverWithoutCas,
-    /// The journal takes what a superseded holder writes.
-    UnfencedJournal,
-}
-
-/// What a run went through, to show that it went anywhere.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Reached {
-    pub(super) moved: u32,
-    pub(super) resumed: u32,
-    pub(super) takeovers: u32,
-    pub(super) moved_after_takeover: u32,
-    pub(super) zombies: u32,
-    pub(super) frames: u32,
-}
 
 pub(super) struct World {
     now: Duration,
@@ -213,7 +146,7 @@ impl World {
                 });
             }
             _ if self.reached.takeovers < self.max_takeovers => {
-                if pick % 4 == 0 {
+                if pick.is_multiple_of(4) {
                     let crashed = pick as usize / 4 % self.processes.len();
                     self.processes.remove(crashed);
                 }
@@ -240,7 +173,7 @@ impl World {
         }
         let at = pick as usize % self.net.len();
         self.net[at].1 += 1;
-        let again = pick / 64 % 4 == 0 && self.net[at].1 < MAX_DELIVERIES;
+        let again = (pick / 64).is_multiple_of(4) && self.net[at].1 < MAX_DELIVERIES;
         let message = if again { self.net[at].0.clone() } else { self.net.swap_remove(at).0 };
         self.arrive(message);
     }
@@ -270,7 +203,7 @@ impl World {
                 }]);
             }
             Message::Outcome { to, handoff, outcome } => {
-                return self.to_one(to, |process, out| process.outcome(now, handoff, &outcome, out));
+                return self.for_one(to, |process, out| process.outcome(now, handoff, &outcome, out));
             }
             Message::Read { me } => {
                 let record = self.store.record.clone();
@@ -278,8 +211,8 @@ impl World {
             }
             Message::Record { to, record } => {
                 let decision = source::Input::Decided(Decision::from(&record));
-                return self.to_one(to, |process, out| {
-                    process.source(now, decision.clone(), out);
+                return self.for_one(to, |process, out| {
+                    process.source(now, decision, out);
                     true
                 });
             }
@@ -304,7 +237,7 @@ impl World {
         self.edge(at_edge);
     }
 
-    fn to_one(&mut self, to: LeaseGuard, hear: impl FnOnce(&mut Process, &mut Outbox) -> bool) {
+    fn for_one(&mut self, to: LeaseGuard, hear: impl FnOnce(&mut Process, &mut Outbox) -> bool) {
         let mut out = vec![];
         if let Some(at) = self.processes.iter().position(|process| process.me == to)
             && !hear(&mut self.processes[at], &mut out)
