@@ -67,6 +67,7 @@ struct Motion {
     tick: Tick,
     position: Position,
     velocity: [f64; 2],
+    /// Forwards and to the left, m/s²: in an even turn both stay the same.
     acceleration: [f64; 2],
     /// How much the acceleration is off as a rule, m/s².
     unrest: f64,
@@ -170,15 +171,15 @@ impl Motion {
         let measured = [dx / dt, dy / dt];
         let blend = |memory: f64| 1.0 - (-dt / memory).exp();
         let mut next = Self { tick, position: pose.position, ..*self };
-        let mut surprise = [0.0; 2];
-        for axis in 0..2 {
-            let velocity =
-                self.velocity[axis] + blend(VELOCITY_MEMORY) * (measured[axis] - self.velocity[axis]);
-            let acceleration = (velocity - self.velocity[axis]) / dt;
-            surprise[axis] = acceleration - self.acceleration[axis];
-            next.velocity[axis] = velocity;
-            next.acceleration[axis] += blend(ACCELERATION_MEMORY) * surprise[axis];
-        }
+        let change = blend(VELOCITY_MEMORY);
+        next.velocity =
+            [0, 1].map(|axis| self.velocity[axis] + change * (measured[axis] - self.velocity[axis]));
+        let pushed = [0, 1].map(|axis| (next.velocity[axis] - self.velocity[axis]) / dt);
+        let [fx, fy] = heading([0, 1].map(|axis| (next.velocity[axis] + self.velocity[axis]) / 2.0));
+        let seen = [pushed[0] * fx + pushed[1] * fy, pushed[1] * fx - pushed[0] * fy];
+        let surprise = [0, 1].map(|axis| seen[axis] - self.acceleration[axis]);
+        let change = blend(ACCELERATION_MEMORY);
+        next.acceleration = [0, 1].map(|axis| self.acceleration[axis] + change * surprise[axis]);
         let unrest = self.unrest + blend(UNREST_MEMORY) * (length(surprise) - self.unrest);
         next.unrest = unrest.clamp(LEAST_UNREST, MOST_UNREST);
         Some(next)
@@ -196,12 +197,8 @@ impl Motion {
     /// Visits the points of one arc: the estimated acceleration and turn rate, off by `along` and
     /// `across` times the unrest.
     fn arc(&self, along: f64, across: f64, horizon: f64, mut visit: impl FnMut(f64, Position)) {
-        let speed = length(self.velocity);
-        let heading = if speed > SLOW { self.velocity[1].atan2(self.velocity[0]) } else { 0.0 };
-        let forward = [heading.cos(), heading.sin()];
-        let [ax, ay] = self.acceleration;
-        let faster = ax * forward[0] + ay * forward[1] + along * self.unrest;
-        let sideways = ay * forward[0] - ax * forward[1] + across * self.unrest;
+        let faster = self.acceleration[0] + along * self.unrest;
+        let sideways = self.acceleration[1] + across * self.unrest;
         let (mut v, mut moved, mut before) = (self.velocity, [0.0, 0.0], 0.0);
         visit(0.0, self.position);
         for step in 1..=STEPS {
@@ -209,7 +206,7 @@ impl Motion {
             let at = horizon * (f64::from(step) / f64::from(STEPS)).powi(2);
             let push = (at.min(MANOEUVRE) - before).max(0.0);
             let size = length(v);
-            let [fx, fy] = if size > SLOW { [v[0] / size, v[1] / size] } else { forward };
+            let [fx, fy] = heading(v);
             let mut after =
                 [v[0] + (fx * faster - fy * sideways) * push, v[1] + (fy * faster + fx * sideways) * push];
             if size > SLOW {
@@ -223,6 +220,12 @@ impl Motion {
             visit(at, self.position.moved([moved[0], moved[1], 0.0]));
         }
     }
+}
+
+/// The direction of `velocity`; along x for a body too slow to have one.
+fn heading(velocity: [f64; 2]) -> [f64; 2] {
+    let speed = length(velocity);
+    if speed > SLOW { velocity.map(|axis| axis / speed) } else { [1.0, 0.0] }
 }
 
 fn length([x, y]: [f64; 2]) -> f64 {
