@@ -316,8 +316,10 @@ $("speak").addEventListener("submit", (submitted) => {
   submitted.preventDefault();
   const text = $("text").value.trim();
   if (!text || !player) return;
-  if (player.input("chat", $("how").value, { text })) {
-    log(player.name, text);
+  const how = $("how").value;
+  if (player.input("chat", how, { text })) {
+    // What is said to everyone comes back to the speaker, too.
+    if (how === "nearby") log(`${player.name} (nearby)`, text);
     $("text").value = "";
   } else {
     log("", "Too much is under way; try again in a moment.", "aside");

@@ -95,8 +95,8 @@ mod tests {
             let band = Band { tick, region: RegionId(0), entries };
             for due in prediction.observe(tick.since_origin(), &band, &map, &policy) {
                 match due.need {
-                    Need::Place { region } if region == RegionId(1) => placed = placed.or(Some(x)),
-                    Need::Prepare { region } if region == RegionId(1) => prepared = prepared.or(Some(x)),
+                    Need::Place { region: RegionId(1) } => placed = placed.or(Some(x)),
+                    Need::Prepare { region: RegionId(1) } => prepared = prepared.or(Some(x)),
                     _ => {}
                 }
             }

@@ -17,6 +17,7 @@
 //! What it remembers is re-created from registrations: a restart of Atlas loses nothing but its
 //! learned times.
 
+mod decide;
 mod region;
 mod worker;
 
@@ -243,7 +244,7 @@ impl Director {
                 }
             }
             Input::Exited { pid } => self.exited(now, pid, &mut out),
-            Input::Placed(placement) => self.placed(now, placement),
+            Input::Placed(placement) => self.placed(now, &placement),
             Input::NotPlaced { worker, region } => self.not_placed(now, worker, region),
             Input::Retired { worker, region } => self.retired(now, worker, region),
             Input::Evicted(region) => {
@@ -410,14 +411,14 @@ impl Director {
         }
     }
 
-    fn placed(&mut self, now: Duration, placement: Placement) {
+    fn placed(&mut self, now: Duration, placement: &Placement) {
         let Some(worker) = self.workers.get_mut(&placement.worker) else { return };
         let Some(region) = self.regions.get_mut(&placement.region) else { return };
         if let Some(wished) = region.wished_at() {
             self.learned.observe(now.saturating_sub(wished));
         }
         let predicted = matches!(region.state, RegionState::Placing { why: Why::Prediction, .. });
-        if region.adopt(now, &placement) {
+        if region.adopt(now, placement) {
             worker.state = WorkerState::Serving(placement.region);
             self.spawned_by_prediction += u64::from(predicted);
         }
@@ -454,104 +455,6 @@ impl Director {
     fn postpone_spawning(&mut self, now: Duration) {
         self.spawn_not_before = Some(now + backoff(self.spawn_failures));
         self.spawn_failures += 1;
-    }
-
-    fn end_the_overdue(&mut self, now: Duration, out: &mut Vec<Output>) {
-        for worker in self.workers.values_mut() {
-            if let Some((at, missed)) = worker.deadline(self.settings.place_within)
-                && at <= now
-            {
-                out.push(Output::Kill { pid: worker.pid, missed });
-                worker.postpone(now);
-            }
-        }
-        for (&pid, since) in &mut self.starting {
-            if *since + START_PATIENCE <= now {
-                out.push(Output::Kill { pid, missed: "registration" });
-                *since = now;
-            }
-        }
-    }
-
-    fn place_the_wanted(&mut self, now: Duration, out: &mut Vec<Output>) {
-        self.regions.values_mut().for_each(|region| region.end_pause(now));
-        let mut wanted: Vec<_> = self.regions.values().filter_map(Region::waiting).collect();
-        wanted.sort_unstable();
-        for (_, region, why) in wanted {
-            let Some((&id, worker)) = self.workers.iter_mut().find(|(_, worker)| worker.is_free()) else {
-                return;
-            };
-            worker.state = WorkerState::Placing { region, since: now };
-            let entry = self.regions.get_mut(&region).expect("listed a moment ago");
-            entry.state = RegionState::Placing { worker: id, why };
-            out.push(Output::Place { worker: id, region, why });
-        }
-    }
-
-    fn spawn_the_missing(&mut self, out: &mut Vec<Output>) {
-        let waiting = self.regions.values().filter(|region| region.waiting().is_some()).count();
-        let free = self.workers.values().filter(|worker| worker.is_free()).count();
-        let needed = waiting + self.settings.warm_workers.saturating_sub(free);
-        while self.starting() < needed
-            && self.workers.len() + self.starting() < self.settings.max_workers
-            && self.spawn_not_before.is_none()
-        {
-            self.requested += 1;
-            out.push(Output::Spawn);
-        }
-    }
-
-    fn retire_the_idle(&mut self, now: Duration, out: &mut Vec<Output>) {
-        let idle: Vec<_> = self
-            .regions
-            .values()
-            .filter(|region| region.retires_at(self.settings.grace).is_some_and(|at| at <= now))
-            .filter_map(|region| Some((region.id, region.worker()?)))
-            .collect();
-        for (region, id) in idle {
-            let spare =
-                self.workers.values().filter(|worker| worker.will_be_free()).count() + self.starting();
-            let entry = self.regions.get_mut(&region).expect("listed a moment ago");
-            let Some(worker) = self.workers.get_mut(&id).filter(|worker| worker.unlinked_since.is_none())
-            else {
-                entry.postpone_retiring(now + LINK_PATIENCE);
-                continue;
-            };
-            let exit = spare >= self.settings.warm_workers;
-            worker.state = WorkerState::Retiring { region, exit, since: now };
-            entry.retire(id);
-            out.push(Output::Retire { worker: id, region: Some(region), exit });
-        }
-    }
-
-    fn stop_everything(&mut self, now: Duration, out: &mut Vec<Output>) {
-        for (&id, worker) in &mut self.workers {
-            let region = match worker.state {
-                WorkerState::Ready => None,
-                WorkerState::Serving(region) => Some(region),
-                _ => continue,
-            };
-            if worker.unlinked_since.is_some() {
-                continue;
-            }
-            worker.state = match region {
-                Some(region) => WorkerState::Retiring { region, exit: true, since: now },
-                None => WorkerState::Draining { since: now },
-            };
-            if let Some(region) = region.and_then(|region| self.regions.get_mut(&region)) {
-                region.retire(id);
-            }
-            out.push(Output::Retire { worker: id, region, exit: true });
-        }
-        if self.shutdown_by.is_some_and(|by| by <= now) {
-            let pids = self.workers.values().map(|worker| worker.pid).chain(self.starting.keys().copied());
-            out.extend(pids.map(|pid| Output::Kill { pid, missed: "end of the world" }));
-            self.shutdown_by = Some(now + SHUTDOWN_PATIENCE);
-        }
-        if self.workers.is_empty() && self.starting() == 0 && !self.finished {
-            self.finished = true;
-            out.push(Output::Finished);
-        }
     }
 }
 
