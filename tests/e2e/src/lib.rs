@@ -1,1 +1,24 @@
-//! horizon-e2e.
+//! End-to-end tests: real processes, real sockets, real files.
+//!
+//! ```text
+//!   test ──▶ Player ──▶ horizon-client ══ wss ══▶ atlas ──▶ region servers
+//!     └────▶ World: starts store and atlas in a folder of its own, kills them, reads their logs
+//! ```
+//!
+//! The programs and plugins are those of `cargo build --workspace`, in the same target folder as the test. Any
+//! ERROR line in a log fails the test that started the process. Nothing waits for a time to pass: tests wait
+//! for what they want to see, with [`DEADLINE`].
+
+pub mod chain;
+pub mod http;
+pub mod player;
+pub mod recording;
+pub mod world;
+
+use std::time::Duration;
+
+pub use player::{Player, Seen};
+pub use world::{World, programs};
+
+/// Whatever a test waits for is there by then, also on a busy machine.
+pub const DEADLINE: Duration = Duration::from_secs(40);

@@ -1,0 +1,319 @@
+//! One world of real processes in a folder of its own.
+
+use std::fmt::Write as _;
+use std::fs::OpenOptions;
+use std::net::{Ipv4Addr, TcpListener, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Output, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::process::{Child, Command};
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::{DEADLINE, http};
+
+/// Time between two looks at something that cannot be waited for.
+const LOOK_AGAIN: Duration = Duration::from_millis(25);
+/// Lines of every log that are shown where a test fails.
+const TAIL_LINES: usize = 40;
+
+/// Store and atlas, and the region servers that atlas starts. Dropping it kills them all.
+pub struct World {
+    folder: TempDir,
+    ports: Ports,
+    store: Option<Child>,
+    atlas: Option<Child>,
+    allowed: Vec<&'static str>,
+}
+
+struct Ports {
+    listen: u16,
+    link: u16,
+    admin: u16,
+    store: u16,
+}
+
+/// The folder with the programs of this build.
+pub fn programs() -> PathBuf {
+    let test = std::env::current_exe().expect("a test has a path");
+    // target/PROFILE/deps/test-hash
+    let folder = test.ancestors().nth(2).expect("tests lie in a target folder").to_owned();
+    assert!(
+        folder.join("atlas").exists(),
+        "there is no atlas in {}; run `cargo build --workspace` first",
+        folder.display()
+    );
+    folder
+}
+
+/// Runs a program to its end.
+pub async fn run(name: &str, words: &[&str]) -> Output {
+    let mut command = Command::new(programs().join(name));
+    command.args(words).stdin(Stdio::null()).kill_on_drop(true);
+    let output = timeout(DEADLINE, command.output()).await;
+    output.unwrap_or_else(|_| panic!("{name} does not end")).expect("the program can be started")
+}
+
+impl World {
+    /// Starts a world of 2 × 2 regions of 200 m around the origin. `more` is appended to its configuration.
+    pub async fn start(more: &str) -> Self {
+        let mut world = Self::prepare(more);
+        world.start_store().await;
+        world.start_atlas().await;
+        world
+    }
+
+    fn prepare(more: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let ports = Ports::free();
+        let Ports { listen, link, admin, store } = ports;
+        let text = format!(
+            "[paths]\ndata = \".\"\nplugins = \"plugins\"\npki = \"pki\"\n\
+             [store]\naddress = \"unix:store.sock\"\ndatabase = \"world.sqlite\"\nadmin = \"127.0.0.1:{store}\"\n\
+             [atlas]\nlisten = \"127.0.0.1:{listen}\"\nlink = \"127.0.0.1:{link}\"\nadmin = \"127.0.0.1:{admin}\"\n\
+             {more}"
+        );
+        let ball = folder.path().join("ball.csv");
+        let text = text.replace("{ball}", &ball.display().to_string());
+        std::fs::write(folder.path().join("horizon.toml"), text).expect("written");
+        std::fs::write(ball, crate::recording::ball()).expect("written");
+        let plugins = folder.path().join("plugins");
+        std::fs::create_dir(&plugins).expect("made");
+        for name in ["chat", "ledger", "movement", "replay"] {
+            let library = format!("libhorizon_plugin_{name}.so");
+            std::fs::copy(programs().join(&library), plugins.join(&library))
+                .unwrap_or_else(|error| panic!("{library}: {error}; run `cargo build --workspace` first"));
+        }
+        std::fs::create_dir(folder.path().join("logs")).expect("made");
+        Self { folder, ports, store: None, atlas: None, allowed: Vec::new() }
+    }
+
+    /// Starts the store and waits until it is ready.
+    pub async fn start_store(&mut self) {
+        self.store = Some(self.spawn("store"));
+        self.wait_ready("store", self.ports.store).await;
+    }
+
+    /// Starts atlas and waits until it is ready.
+    pub async fn start_atlas(&mut self) {
+        self.atlas = Some(self.spawn("atlas"));
+        self.wait_ready("atlas", self.ports.admin).await;
+    }
+
+    /// Where players connect.
+    pub fn url(&self) -> String {
+        format!("wss://localhost:{}/", self.ports.listen)
+    }
+
+    /// Whose certificates to believe.
+    pub fn authority(&self) -> PathBuf {
+        self.folder.path().join("pki/ca.pem")
+    }
+
+    /// The folder of everything.
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The configuration.
+    pub fn file(&self) -> PathBuf {
+        self.folder.path().join("horizon.toml")
+    }
+
+    /// ERROR lines with this text in them do not fail the test.
+    pub fn allow_error(&mut self, text: &'static str) {
+        self.allowed.push(text);
+    }
+
+    /// What atlas says is going on; null where it does not answer.
+    pub async fn status(&self) -> Value {
+        http::json(self.ports.admin, "/api/status").await
+    }
+
+    /// All handoffs so far.
+    pub async fn handoffs(&self) -> Vec<Value> {
+        let answer = http::json(self.ports.admin, "/api/handoffs?since=0").await;
+        answer["handoffs"].as_array().cloned().unwrap_or_default()
+    }
+
+    /// Waits until `found` finds something in the status.
+    pub async fn until<T>(&self, what: &str, mut found: impl FnMut(&Value) -> Option<T>) -> T {
+        let deadline = Instant::now() + DEADLINE;
+        loop {
+            let status = self.status().await;
+            if let Some(found) = found(&status) {
+                return found;
+            }
+            assert!(Instant::now() < deadline, "waited in vain for {what}; status: {status:#}");
+            sleep(LOOK_AGAIN).await;
+        }
+    }
+
+    /// Waits until exactly one region has players, and returns the process id of its region server.
+    pub async fn only_owner(&self) -> u32 {
+        self.until("one region with a player", |status| {
+            let regions = status["regions"].as_array()?;
+            let mut owners =
+                regions.iter().filter(|region| region["players"].as_u64().is_some_and(|n| n > 0));
+            let (owner, None) = (owners.next()?, owners.next()) else { return None };
+            pid_of(status, &owner["worker"])
+        })
+        .await
+    }
+
+    /// Process ids of the region servers that are linked.
+    pub async fn workers(&self) -> Vec<u32> {
+        let status = self.status().await;
+        let workers = status["workers"].as_array().into_iter().flatten();
+        workers.filter(|worker| worker["linked"] == true).filter_map(|worker| pid(&worker["pid"])).collect()
+    }
+
+    /// `kill -9` of a region server.
+    pub fn kill(&self, worker: u32) {
+        assert!(self.processes().contains(&worker), "{worker} is no process of this world");
+        kill_process(as_pid(worker), Signal::KILL).expect("it was there");
+    }
+
+    /// `kill -9` of atlas.
+    pub async fn kill_atlas(&mut self) {
+        let mut atlas = self.atlas.take().expect("atlas runs");
+        atlas.kill().await.expect("it was there");
+    }
+
+    /// `kill -9` of the store.
+    pub async fn kill_store(&mut self) {
+        let mut store = self.store.take().expect("the store runs");
+        store.kill().await.expect("it was there");
+    }
+
+    /// Stops the world as an operator does, and asserts that nothing is left.
+    pub async fn shutdown(&mut self) {
+        let file = self.file();
+        let output = run("atlasctl", &["--config", &file.display().to_string(), "shutdown"]).await;
+        assert!(output.status.success(), "{}{}", String::from_utf8_lossy(&output.stderr), self.tails());
+        for (name, child) in [("atlas", self.atlas.take()), ("store", self.store.take())] {
+            let status = terminate(child.expect("it runs")).await;
+            assert!(status.success(), "{name} ended with {status}{}", self.tails());
+        }
+        assert_eq!(self.processes(), Vec::<u32>::new(), "processes are left");
+    }
+
+    /// Stops the world and asserts that no process logged an error.
+    pub async fn finish(mut self) {
+        self.shutdown().await;
+        self.assert_no_errors();
+    }
+
+    /// Asserts that no process logged an error that is not allowed.
+    pub fn assert_no_errors(&self) {
+        for (name, text) in self.logs() {
+            for line in text.lines().filter(|line| line.contains(" ERROR ") || line.contains("panicked at")) {
+                let allowed = self.allowed.iter().any(|allowed| line.contains(allowed));
+                assert!(allowed, "{name}: {line}");
+            }
+        }
+    }
+
+    fn spawn(&self, name: &str) -> Child {
+        let log = self.folder.path().join(format!("logs/{name}.log"));
+        let log = OpenOptions::new().create(true).append(true).open(log).expect("a log");
+        let mut command = Command::new(programs().join(name));
+        command.arg("--config").arg(self.file()).stdin(Stdio::null());
+        command.stdout(log.try_clone().expect("a log")).stderr(log).process_group(0);
+        command.spawn().unwrap_or_else(|error| panic!("{name} cannot be started: {error}"))
+    }
+
+    async fn wait_ready(&mut self, name: &str, port: u16) {
+        let deadline = Instant::now() + DEADLINE;
+        while !matches!(http::get(port, "/readyz").await, Ok((200, _))) {
+            let child = if name == "store" { &mut self.store } else { &mut self.atlas };
+            let ended = child.as_mut().and_then(|child| child.try_wait().ok().flatten());
+            assert!(ended.is_none(), "{name} ended: {ended:?}{}", self.tails());
+            assert!(Instant::now() < deadline, "{name} is not ready{}", self.tails());
+            sleep(LOOK_AGAIN).await;
+        }
+    }
+
+    /// Processes that were started with this world's configuration.
+    fn processes(&self) -> Vec<u32> {
+        let file = self.file().display().to_string();
+        let entries = std::fs::read_dir("/proc").expect("Linux");
+        let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
+        let ours = |pid: &u32| {
+            let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            line.split(|byte| *byte == 0).any(|word| word == file.as_bytes())
+        };
+        pids.filter(ours).collect()
+    }
+
+    fn logs(&self) -> Vec<(String, String)> {
+        let Ok(entries) = std::fs::read_dir(self.folder.path().join("logs")) else { return Vec::new() };
+        let mut logs: Vec<_> = entries
+            .filter_map(Result::ok)
+            .map(|entry| {
+                let bytes = std::fs::read(entry.path()).unwrap_or_default();
+                (
+                    entry.file_name().to_string_lossy().into_owned(),
+                    String::from_utf8_lossy(&bytes).into_owned(),
+                )
+            })
+            .collect();
+        logs.sort();
+        logs
+    }
+
+    fn tails(&self) -> String {
+        let mut text = String::new();
+        for (name, log) in self.logs() {
+            let lines: Vec<_> = log.lines().collect();
+            let last = &lines[lines.len().saturating_sub(TAIL_LINES)..];
+            let _ = write!(text, "\n--- {name}\n{}", last.join("\n"));
+        }
+        text
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        for pid in self.processes() {
+            let _ = kill_process_group(as_pid(pid), Signal::KILL);
+        }
+        if std::thread::panicking() {
+            eprintln!("{}", self.tails());
+        }
+    }
+}
+
+impl Ports {
+    /// Nobody has them at this moment.
+    fn free() -> Self {
+        let tcp: [TcpListener; 3] =
+            std::array::from_fn(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port"));
+        let udp = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        let [listen, admin, store] = tcp.map(|tcp| tcp.local_addr().expect("bound").port());
+        Self { listen, link: udp.local_addr().expect("bound").port(), admin, store }
+    }
+}
+
+/// SIGTERM, and the end.
+async fn terminate(mut child: Child) -> ExitStatus {
+    let pid = child.id().expect("it runs");
+    kill_process(as_pid(pid), Signal::TERM).expect("it runs");
+    timeout(DEADLINE, child.wait()).await.expect("it ends on SIGTERM").expect("it can be waited for")
+}
+
+fn pid_of(status: &Value, worker: &Value) -> Option<u32> {
+    let found = status["workers"].as_array()?.iter().find(|entry| entry["worker"] == *worker)?;
+    pid(&found["pid"])
+}
+
+fn pid(value: &Value) -> Option<u32> {
+    u32::try_from(value.as_u64()?).ok()
+}
+
+fn as_pid(pid: u32) -> Pid {
+    Pid::from_raw(i32::try_from(pid).expect("process ids are small")).expect("process ids are above zero")
+}

@@ -1,0 +1,71 @@
+//! Processes are killed while people play.
+
+use horizon_client::Spelling;
+use horizon_e2e::{Player, World, recording};
+use serde_json::json;
+
+#[tokio::test]
+async fn a_killed_region_server_is_a_hiccup() {
+    let world = World::start("").await;
+    let path = recording::recorded();
+    let start = path[0].1.position.metres();
+    let ada = Player::join(&world, "Ada", Spelling::Binary, start).await;
+    ada.follow(path);
+    ada.busy(true);
+    ada.until_true("some play", |seen| seen.applied >= 10 && seen.epochs.len() >= 2).await;
+
+    let owner = world.only_owner().await;
+    let before = ada.seen();
+    world.kill(owner);
+    ada.until_true("the news", |seen| seen.resyncs > before.resyncs).await;
+    let killed_at = before.sent.count();
+    ada.until_true("play after the crash", |seen| {
+        u64::from(seen.applied) > killed_at + 10 && seen.epochs.last() > before.epochs.last()
+    })
+    .await;
+    ada.assert_account().await;
+    let seen = ada.seen();
+    assert_eq!(seen.disconnects, Vec::<String>::new(), "the socket stays");
+    assert!(!world.workers().await.contains(&owner));
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_killed_atlas_is_resumed_from() {
+    let mut world = World::start("").await;
+    let ada = Player::join(&world, "Ada", Spelling::Json, [20.0, 20.0, 0.5]).await;
+    ada.busy(true);
+    ada.until_true("some play", |seen| seen.applied >= 5).await;
+    let owner = world.only_owner().await;
+
+    world.kill_atlas().await;
+    ada.until_true("the loss", |seen| seen.disconnects.len() == 1).await;
+    world.start_atlas().await;
+    ada.until_true("a resume", |seen| !seen.resumes.is_empty()).await;
+    let back = ada.seen();
+    ada.until_true("play after it", |seen| u64::from(seen.applied) > back.sent.count() + 5).await;
+    ada.send("chat", "say", json!({ "text": "that was quick" }));
+    ada.until_true("an answer", |seen| seen.heard("chat/sent").next().is_some()).await;
+    ada.assert_account().await;
+
+    let (_, anew, abandoned) = ada.seen().resumes[0];
+    assert_eq!((anew, abandoned), (false, 0), "the session went on");
+    assert_eq!(world.only_owner().await, owner, "the region server outlived atlas and registered again");
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_killed_store_disconnects_nobody() {
+    let mut world = World::start("").await;
+    let ada = Player::join(&world, "Ada", Spelling::Binary, [20.0, 20.0, 0.5]).await;
+    ada.busy(true);
+    ada.until_true("some play", |seen| seen.applied >= 5).await;
+
+    world.kill_store().await;
+    let before = ada.seen();
+    world.start_store().await;
+    ada.until_true("play after it", |seen| u64::from(seen.applied) > before.sent.count() + 10).await;
+    ada.assert_account().await;
+    assert_eq!(ada.seen().disconnects, Vec::<String>::new());
+    world.finish().await;
+}
