@@ -43,7 +43,7 @@ const RESERVED_DESCRIPTORS: u64 = 64;
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// An address cannot be had.
-    #[error(transparent)]
+    #[error("{0}")]
     Listen(#[from] ListenError),
     /// Players' certificate.
     #[error(transparent)]

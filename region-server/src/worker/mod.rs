@@ -46,7 +46,7 @@ pub enum WorkerError {
     #[error(transparent)]
     Pki(#[from] horizon_link::pki::PkiError),
     /// The admin listener.
-    #[error(transparent)]
+    #[error("{0}")]
     Admin(#[from] ListenError),
     /// The store.
     #[error("opening the store at {address}: {source}; start the store process, or change [store] address")]
