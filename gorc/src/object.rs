@@ -15,6 +15,10 @@ const MAX_PENDING: usize = 60;
 /// told less: twice the steps that an arrival makes up for.
 const MAX_RECENT: usize = 8;
 
+/// Ticks for which a region that took an object over repeats, to neighbours who enter it, the samples
+/// that the region before it should have told them: half a second, far longer than links differ.
+const TAKE_OVER: u64 = 30;
+
 /// Everything about an object that appears.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NewObject {
@@ -55,6 +59,8 @@ pub(crate) struct Object {
     pub(crate) type_id: ObjectTypeId,
     pub(crate) player: Option<PlayerId>,
     pub(crate) ghost: bool,
+    /// Newest tick when authority came here.
+    taken_over: Option<Tick>,
     pub(crate) latest: Sample,
     /// Samples since the last step, oldest first.
     pub(crate) pending: Vec<Sample>,
@@ -75,6 +81,7 @@ impl Object {
             type_id: new.type_id,
             player: new.player,
             ghost: new.ghost,
+            taken_over: None,
             latest: sample,
             pending: vec![sample],
             recent: VecDeque::with_capacity(MAX_RECENT),
@@ -96,6 +103,20 @@ impl Object {
             self.pending.remove(0);
         }
         self.pending.push(self.latest);
+    }
+
+    /// Authority moved out or in.
+    pub(crate) fn set_ghost(&mut self, ghost: bool) {
+        if self.ghost && !ghost {
+            self.taken_over = Some(self.latest.tick);
+        }
+        self.ghost = ghost;
+    }
+
+    /// Whether authority came here so lately that the words of the region before may still be on their
+    /// way to others, or be overtaken by ours.
+    pub(crate) fn is_just_taken_over(&self) -> bool {
+        self.taken_over.is_some_and(|at| self.latest.tick.saturating_since(at) <= TAKE_OVER)
     }
 
     /// The step is over: what was new is not any more.

@@ -353,10 +353,18 @@ impl Observer {
     }
 
     /// Everything about an object at the oldest new sample; the newer samples follow as updates, so
-    /// that a receiver which knew the object before misses none of them.
+    /// that a receiver which knew the object before misses none of them. A neighbour also gets the last
+    /// samples of the owner before us, whose own words ours may overtake; it ignores what it has.
     fn enter(&self, seen: &Candidate<'_>, row: &mut Row, again: bool, body: &mut Body, stats: &mut Stats) {
         let object = seen.object;
-        let (sample, newer) = match object.pending.split_first() {
+        let kept;
+        let samples = if !self.spec.sees_ghosts && object.is_just_taken_over() {
+            kept = object.samples_after(Tick(0));
+            &kept
+        } else {
+            &object.pending
+        };
+        let (sample, newer) = match samples.split_first() {
             Some((oldest, newer)) => (oldest, newer),
             None => (&object.latest, &[][..]),
         };

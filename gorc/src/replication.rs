@@ -71,7 +71,7 @@ impl Gorc {
         if self.objects.contains_key(&object.entity) {
             self.sample(object.entity, object.tick, &object.pose, false);
             if let Some(known) = self.objects.get_mut(&object.entity) {
-                known.ghost = object.ghost;
+                known.set_ghost(object.ghost);
                 known.player = known.player.or(object.player);
                 known.set_fields(object.fields, self.registry.of(known.type_id));
             }
@@ -103,7 +103,7 @@ impl Gorc {
     /// enter with the next step; to clients nothing happens.
     pub fn set_ghost(&mut self, entity: EntityId, ghost: bool) {
         if let Some(object) = self.objects.get_mut(&entity) {
-            object.ghost = ghost;
+            object.set_ghost(ghost);
         }
     }
 

@@ -9,7 +9,7 @@ use horizon_model::{EntityId, Epoch, HandoffId, RegionId, Tick, WorkerId};
 use horizon_protocol::link::{
     EntityKey, FinalState, Lane, Offer, PresyncState, RegionToEdge, RegionToRegion,
 };
-use tracing::{error, info, warn};
+use tracing::{error, info, trace, warn};
 
 use super::crossing::{Frozen, Recorded, Wish, observer_of};
 use super::{Output, Region};
@@ -95,6 +95,12 @@ impl Region {
             let step_ticks = self.config.rate.step();
             let step = StepEnd { tick, step_ticks, owner, beyond_metres, healthy, fresh_handoff };
             self.feed_source(id, source::Input::StepEnd(step));
+            if beyond_metres >= source::CROSSING_METRES
+                && let Some(crossing) = self.crossings.get(&id)
+                && crossing.source.is_owner()
+            {
+                trace!(%id, beyond_metres, healthy, source = ?crossing.source, "waits beyond the border");
+            }
         }
         self.run_timeouts();
     }

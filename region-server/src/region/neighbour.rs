@@ -12,8 +12,9 @@ use crate::world::{Ghost, World};
 const ORPHAN_TICKS: u64 = 300;
 /// How often a hull that changed is sent, in ticks: five times a second.
 const HULL_TICKS: u64 = 12;
-/// Neighbours hold every channel this much longer than the clients they serve.
-const MARGIN_METRES: f64 = 5.0;
+/// Neighbours hold every channel this much longer than the clients they serve: as far as a fast body
+/// gets beyond the border until the hull that names it has arrived (25 m/s for two refreshes).
+const MARGIN_METRES: f64 = 10.0;
 
 /// The observer of a neighbour region; entity ids never reach this high.
 pub(super) const fn observer_of(region: RegionId) -> ObserverId {

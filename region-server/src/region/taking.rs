@@ -5,7 +5,7 @@ use horizon_handoff::target::{self, Arrival};
 use horizon_handoff::{Capsule, MAX_CAPSULE_BYTES, Record};
 use horizon_model::{EntityId, Tick};
 use horizon_protocol::link::{EntityKey, HandoffReport, Offer, RefuseReason, RegionToRegion};
-use tracing::error;
+use tracing::{debug, error};
 
 use super::crossing::{Recorded, observer_of};
 use super::{Output, Region};
@@ -133,6 +133,7 @@ impl Region {
         }
         let moved = RegionToRegion::Moved { key, epoch: record.epoch, region: self.world.region };
         self.send_region(arrival.from, moved);
+        debug!(?key, from = %arrival.from, epoch = %record.epoch, frozen = %arrival.tick, now = %self.world.tick, late = arrival.late, "taken over");
         let ns = u64::try_from(self.now.as_nanos()).unwrap_or(u64::MAX);
         self.reports.push(HandoffReport {
             key,
