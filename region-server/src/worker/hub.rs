@@ -30,6 +30,9 @@ const CLOCK_SLOW: Duration = Duration::from_millis(500);
 const CLOCK_FAST_COUNT: u32 = 16;
 /// A worker that no edge has spoken to for so long saves its region and ends.
 const ORPHANED: Duration = Duration::from_secs(60);
+/// A worker that is told to end and cannot save (the store is gone) ends all the same after this: its
+/// journal holds everything that was acknowledged, and the next holder recovers from it.
+const SAVE_WITHIN: Duration = Duration::from_secs(8);
 /// Time to say the last words on all links.
 const FAREWELL: Duration = Duration::from_secs(1);
 
@@ -59,6 +62,7 @@ struct Hub {
     placing: bool,
     spare_host: Option<PluginHost>,
     exit_when_free: bool,
+    exit_by: Option<Instant>,
     clock_token: u64,
     clock_asked: BTreeMap<u64, Duration>,
     heard_at: Instant,
@@ -80,6 +84,7 @@ pub(crate) async fn run(shared: Arc<Shared>, host: PluginHost) {
         placing: false,
         spare_host: Some(host),
         exit_when_free: false,
+        exit_by: None,
         clock_token: 0,
         clock_asked: BTreeMap::new(),
         heard_at: Instant::now(),
@@ -111,7 +116,7 @@ pub(crate) async fn run(shared: Arc<Shared>, host: PluginHost) {
                     warn!("no edge for a minute; saving and ending");
                     hub.exit_when_free = true;
                 }
-                if hub.exit_when_free && !hub.leave() {
+                if hub.exit_when_free && (!hub.leave() || hub.is_overdue()) {
                     break;
                 }
             }
@@ -296,6 +301,15 @@ impl Hub {
         info!(region = %placement.region, "region given back");
         self.to_edges(&RegionToEdge::Retired { region: placement.region });
         !self.exit_when_free
+    }
+
+    /// Whether saving took too long.
+    fn is_overdue(&mut self) -> bool {
+        let overdue = Instant::now() >= *self.exit_by.get_or_insert_with(|| Instant::now() + SAVE_WITHIN);
+        if overdue {
+            warn!("the region could not be given back in time; the next holder recovers it from its journal");
+        }
+        overdue
     }
 
     /// Starts giving the region back; `false` where there is none.
