@@ -73,10 +73,23 @@ impl Region {
         })
     }
 
+    /// What plugins have spawned is owned from its first step on, without a record.
+    fn own_spawned_objects(&mut self) {
+        let entities = self.world.entities.values();
+        let spawned: Vec<_> = entities
+            .filter(|entity| matches!(entity.key, EntityKey::Object(_)) && !self.crossings.contains_key(&entity.id))
+            .map(|entity| (entity.id, entity.key))
+            .collect();
+        for (id, key) in spawned {
+            self.own(id, key, Epoch::ZERO, Recorded::No);
+        }
+    }
+
     /// Tells every owner's machine that the step is complete.
     pub(super) fn step_handoffs(&mut self, tick: Tick) {
         let healthy = self.retiring.is_none()
             && self.keeper.may_hand_over(self.now, source::freeze_timeout(self.config.rate.step()) * 3);
+        self.own_spawned_objects();
         let ids: Vec<EntityId> = self.crossings.keys().copied().collect();
         for id in ids {
             let Some(entity) = self.world.entities.get(&id) else {
