@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use horizon_protocol::link::{Preamble, PreambleError, Role};
-use quinn::{ApplicationClose, Connection, ConnectionError, Endpoint, EndpointConfig, TokioRuntime, VarInt};
+use quinn::{ApplicationClose, Connection, ConnectionError, Endpoint, TokioRuntime, VarInt};
 use rustix::net::sockopt;
 use tokio::sync::{Mutex, Semaphore, mpsc};
 use tokio::time::timeout;
@@ -57,7 +57,7 @@ impl Node {
         let _ = sockopt::set_socket_send_buffer_size(&socket, SOCKET_BUFFER_BYTES);
         let runtime = Arc::new(TokioRuntime);
         let mut endpoint =
-            Endpoint::new(EndpointConfig::default(), Some(server), socket, runtime).map_err(refused)?;
+            Endpoint::new(tls::endpoint(identity), Some(server), socket, runtime).map_err(refused)?;
         endpoint.set_default_client_config(client);
         let local = endpoint.local_addr().map_err(refused)?;
         let (peers, accepted) = mpsc::channel(ACCEPTED);

@@ -301,3 +301,45 @@ async fn finishing_delivers_everything_that_was_queued() {
     within(at_edge.sender.finish(PATIENCE)).await;
     assert_eq!(within(count).await.expect("counted"), 2_001);
 }
+
+/// A process that is killed says nothing; its next life on the same port does, long before a timeout.
+#[test]
+fn the_next_life_of_a_killed_process_ends_the_links_of_the_one_before() {
+    let dir = authority();
+    let doomed = tokio::runtime::Runtime::new().expect("a runtime");
+    let edge = doomed.block_on(async { node(dir.path(), CertRole::Edge, preamble(EDGE)) });
+    let address = edge.local_addr();
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let region = runtime.block_on(async { node(dir.path(), CertRole::Region, preamble(REGION)) });
+    let accepted = doomed.spawn(async move {
+        let peer = edge.accept().await.expect("open").expect("a region");
+        (edge, peer)
+    });
+    let mut at_region = runtime.block_on(within(region.connect(&address.to_string()))).expect("linked");
+    let lost = doomed.block_on(within(accepted)).expect("accepted");
+    // Its tasks are gone at once; nothing is left that could say goodbye.
+    doomed.shutdown_background();
+    drop(lost);
+    runtime.block_on(async {
+        let identity = load_identity(dir.path(), CertRole::Edge).expect("readable");
+        let heir = within(async {
+            loop {
+                match Node::bind(address, &identity, preamble(EDGE)) {
+                    Ok(heir) => break heir,
+                    Err(_) => tokio::task::yield_now().await,
+                }
+            }
+        })
+        .await;
+        let started = tokio::time::Instant::now();
+        let _ = at_region.sender.send(Lane::Control, &Note::Number(1));
+        within(async { while at_region.receiver.recv().await.is_some() {} }).await;
+        assert!(
+            started.elapsed() < tls::IDLE,
+            "{:?}: {:?}",
+            started.elapsed(),
+            at_region.receiver.close_reason()
+        );
+        drop(heir);
+    });
+}

@@ -4,9 +4,13 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::aws_lc_rs::{hmac, rand};
 use horizon_protocol::link::Role;
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
-use quinn::{ClientConfig, Connection, ServerConfig, TransportConfig, VarInt};
+use quinn::{
+    ClientConfig, Connection, ConnectionId, ConnectionIdGenerator, EndpointConfig, ServerConfig,
+    TransportConfig, VarInt,
+};
 use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::CertificateDer;
@@ -21,7 +25,7 @@ use crate::pki::{CertRole, Identity};
 pub(crate) const SERVER_NAME: &str = "horizon";
 const ALPN: &[u8] = b"horizon-link";
 /// A stopped or vanished peer is noticed after this long.
-const IDLE: Duration = Duration::from_secs(5);
+pub(crate) const IDLE: Duration = Duration::from_secs(5);
 const KEEP_ALIVE: Duration = Duration::from_secs(1);
 /// Streams a peer may have open: the lanes, and batches in flight.
 pub(crate) const MAX_STREAMS: u32 = 64;
@@ -81,6 +85,40 @@ pub(crate) fn configs(identity: &Identity) -> Result<(ServerConfig, ClientConfig
     let mut client = ClientConfig::new(Arc::new(QuicClientConfig::try_from(dial).map_err(refused)?));
     client.transport_config(transport);
     Ok((server, client))
+}
+
+/// Resets that follow from the identity's key, so that the next life of a process on the same port
+/// can tell peers that still talk to the one before, at their next packet, that it is gone. Otherwise
+/// they would notice by a timeout.
+pub(crate) fn endpoint(identity: &Identity) -> EndpointConfig {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, identity.key.secret_der());
+    let reset = hmac::Key::new(hmac::HMAC_SHA256, hmac::sign(&key, b"horizon stateless reset").as_ref());
+    let mut endpoint = EndpointConfig::new(Arc::new(reset));
+    endpoint.cid_generator(|| Box::new(RandomIds));
+    endpoint
+}
+
+/// Connection ids that no life of a process takes for somebody else's.
+struct RandomIds;
+
+impl RandomIds {
+    const BYTES: usize = 8;
+}
+
+impl ConnectionIdGenerator for RandomIds {
+    fn generate_cid(&mut self) -> ConnectionId {
+        let mut bytes = [0; Self::BYTES];
+        rand::fill(&mut bytes).expect("the system has randomness");
+        ConnectionId::new(&bytes)
+    }
+
+    fn cid_len(&self) -> usize {
+        Self::BYTES
+    }
+
+    fn cid_lifetime(&self) -> Option<Duration> {
+        None
+    }
 }
 
 fn transport() -> TransportConfig {
