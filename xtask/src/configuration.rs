@@ -42,7 +42,7 @@ impl Configuration {
         };
         Ok(Self {
             file: file.to_owned(),
-            data: folder.join(text("paths", "data", "data")),
+            data: folder.join(text("paths", "data", "data")).components().collect(),
             plugins: folder.join(text("paths", "plugins", "plugins")),
             authority: folder.join(text("paths", "pki", "data/pki")).join("ca.pem"),
             listen: address("atlas", "127.0.0.1:7777", "listen")?,

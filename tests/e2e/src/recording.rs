@@ -34,12 +34,15 @@ pub fn walk(corners: &[[f64; 3]], speed: f64) -> Vec<Waypoint> {
     path
 }
 
+/// Milliseconds, metres, metres per second.
+type Row = (f64, [f64; 3], [f64; 3]);
+
 /// The recorded stretch without a respawn that crosses the axes most often, from its first sample.
 pub fn recorded() -> Vec<Waypoint> {
     let mut text = String::new();
     let bytes = std::fs::read(sample()).expect("the sample comes with the repository");
     GzDecoder::new(bytes.as_slice()).read_to_string(&mut text).expect("the sample is gzip");
-    let mut bodies: BTreeMap<u32, Vec<(f64, [f64; 3], [f64; 3])>> = BTreeMap::new();
+    let mut bodies: BTreeMap<u32, Vec<Row>> = BTreeMap::new();
     for line in text.lines().skip(1) {
         let row: Vec<f64> =
             line.split(',').map(|word| word.parse().expect("the sample is numbers")).collect();
@@ -53,7 +56,7 @@ pub fn recorded() -> Vec<Waypoint> {
                 < JUMP_METRES * JUMP_METRES
         })
     });
-    let crossings = |stretch: &&[(f64, [f64; 3], [f64; 3])]| {
+    let crossings = |stretch: &&[Row]| {
         let flips = |axis: usize| {
             stretch.windows(2).filter(move |w| (w[0].1[axis] < 0.0) != (w[1].1[axis] < 0.0)).count()
         };
