@@ -1,8 +1,9 @@
 //! What of a tick goes into the journal, and what waits for it.
 
-use horizon_model::Tick;
+use horizon_model::{Epoch, Tick};
 use horizon_protocol::link::EntityKey;
 
+use super::crossing::Recorded;
 use super::{Output, Region};
 use crate::journal::{EntityPut, Gone, Snapshot, TickRecord};
 
@@ -13,8 +14,13 @@ impl Region {
         self.record.gone.push(gone);
     }
 
-    /// Notes what handlers despawned.
-    pub(super) fn record_despawns(&mut self) {
+    /// Takes in what handlers spawned and despawned.
+    pub(super) fn settle_objects(&mut self) {
+        for id in std::mem::take(&mut self.world.spawned) {
+            if let Some(key) = self.world.entities.get(&id).map(|entity| entity.key) {
+                self.own(id, key, Epoch::ZERO, Recorded::No);
+            }
+        }
         for (entity, key) in std::mem::take(&mut self.world.despawned) {
             let epoch = self.epoch_of(entity);
             self.forget_crossing(entity);

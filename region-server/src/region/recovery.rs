@@ -205,6 +205,7 @@ impl Recovery {
             high: [high[0], high[1], f64::MAX],
         });
         region.host.core(&mut region.world, &started);
+        region.settle_objects();
         region.deliver_effects();
         region
     }

@@ -36,7 +36,7 @@ impl Region {
                 step_s,
             }),
         );
-        self.record_despawns();
+        self.settle_objects();
         self.deliver_effects();
         self.deliver_early_posts();
 

@@ -142,6 +142,7 @@ impl HostWorld for World {
         let id = self.mint();
         let fields = self.field_names(type_id).len();
         self.insert(Entity::new(id, EntityKey::Object(id), type_id, pose, self.tick, fields));
+        self.spawned.push(id);
         Ok(id)
     }
 

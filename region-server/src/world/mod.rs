@@ -83,6 +83,8 @@ pub struct World {
     pub gorc: Gorc,
     /// Made by handlers, taken by the region.
     pub effects: Vec<Effect>,
+    /// Objects that handlers made, not owned by a machine yet.
+    pub spawned: Vec<EntityId>,
     /// Objects that handlers removed, to be told and journalled.
     pub despawned: Vec<(EntityId, EntityKey)>,
     schemas: Vec<ObjectSchema>,
@@ -120,6 +122,7 @@ impl World {
             ghost_players: BTreeMap::new(),
             gorc,
             effects: Vec::new(),
+            spawned: Vec::new(),
             despawned: Vec::new(),
             schemas,
             field_names,

@@ -12,7 +12,7 @@ use horizon_model::{
     WorkerId, WorldId,
 };
 use horizon_protocol::client::{MoveSample, Spelling};
-use horizon_protocol::link::{EdgeToRegion, OpenSession, Placement, RegionToEdge, RegionToRegion};
+use horizon_protocol::link::{EdgeToRegion, EntityKey, OpenSession, Placement, RegionToEdge, RegionToRegion};
 use horizon_region_server::journal::Snapshot;
 use horizon_region_server::plugin::PluginHost;
 use horizon_region_server::region::{Input, Output, Recovery, Region, RegionConfig};
@@ -73,6 +73,7 @@ pub(crate) struct Harness {
     pub(crate) store: Memory,
     pub(crate) clients: BTreeMap<PlayerId, Client>,
     pub(crate) arrivals: u64,
+    pub(crate) object_arrivals: u64,
     map: RegionMap,
     rate: TickRate,
     running: BTreeMap<RegionId, Running>,
@@ -85,11 +86,24 @@ pub(crate) struct Harness {
     dice: Dice,
     delays: Delays,
     plugins: std::path::PathBuf,
+    configs: BTreeMap<String, serde_json::Value>,
 }
 
 impl Harness {
     /// `columns` regions of 200 m in a row from x = −200, all running.
     pub(crate) fn new(plugins: &Path, columns: u32, hz: u64, seed: u64, delays: Delays) -> Self {
+        Self::with_configs(plugins, columns, hz, seed, delays, BTreeMap::new())
+    }
+
+    /// The same with tables `[plugin.NAME]`.
+    pub(crate) fn with_configs(
+        plugins: &Path,
+        columns: u32,
+        hz: u64,
+        seed: u64,
+        delays: Delays,
+        configs: BTreeMap<String, serde_json::Value>,
+    ) -> Self {
         eprintln!("SEED={seed} hz={hz} columns={columns}");
         let grid = GridMap::new([-200.0, -100.0 - 100.0], 200.0, columns, 2).expect("a valid grid");
         let store = Memory::new(WorldId(1), Env::new(|| Duration::ZERO, || [0; 32]));
@@ -98,6 +112,7 @@ impl Harness {
             store,
             clients: BTreeMap::new(),
             arrivals: 0,
+            object_arrivals: 0,
             map: RegionMap { map_epoch: 1, grid },
             rate: TickRate::from_hz(hz).expect("a valid rate"),
             running: BTreeMap::new(),
@@ -110,6 +125,7 @@ impl Harness {
             dice: Dice::new(seed),
             delays,
             plugins: plugins.to_owned(),
+            configs,
         };
         let regions: Vec<RegionId> = harness.map.regions().collect();
         for region in regions {
@@ -130,7 +146,7 @@ impl Harness {
             panic!("the lease is free");
         };
         let kept = self.dead.remove(&id);
-        let host = PluginHost::load(&self.plugins, &BTreeMap::new()).expect("the plugins load");
+        let host = PluginHost::load(&self.plugins, &self.configs).expect("the plugins load");
         let mut recovery = Recovery::new(lease, kept.clone());
         let mut keys = recovery.keys();
         let Reply::Owned(owned) = self.store.perform(Request::Owned(id)) else { panic!("a list") };
@@ -340,7 +356,12 @@ impl Harness {
                     }
                 }
             }
-            RegionToEdge::Summary(summary) => self.arrivals += summary.handoffs.len() as u64,
+            RegionToEdge::Summary(summary) => {
+                let objects =
+                    summary.handoffs.iter().filter(|report| matches!(report.key, EntityKey::Object(_)));
+                self.object_arrivals += objects.count() as u64;
+                self.arrivals += summary.handoffs.len() as u64;
+            }
             RegionToEdge::NotOwner { player } | RegionToEdge::Left { player } => {
                 panic!("player {player} has no home at region {region}");
             }

@@ -156,3 +156,28 @@ fn chat_crosses_the_border_once() {
         assert_eq!(said.len(), 60, "player {} heard every line once", client.player);
     }
 }
+
+/// An object nobody owns crosses by the same machine, and players on both sides see every tick of it.
+#[test]
+fn a_ball_crosses_by_itself() {
+    let plugins = build::own_plugins(&["movement", "ledger", "chat", "replay"]);
+    let trace = tempfile::NamedTempFile::new().unwrap();
+    let mut rows = String::from("t_ms,id,x,y,z,yaw,vx,vy,vz\n");
+    for n in 0..200 {
+        // Eight metres a second, ten seconds one way, ten back.
+        let (way, sign) = if n % 200 < 100 { (n, 1.0) } else { (200 - n, -1.0) };
+        let x = -40.0 + f64::from(way) * 0.8;
+        rows += &format!("{},0,{x},0,1,0,{},0,0\n", n * 100, 8.0 * sign);
+    }
+    std::fs::write(trace.path(), rows).unwrap();
+    let config = serde_json::json!({ "trace": trace.path(), "pitches": [[0.0, -10.0]] });
+    let configs = [("replay".to_owned(), config)].into();
+    let mut world = Harness::with_configs(plugins.path(), 2, 30, 31, Delays::SHORT, configs);
+    let walkers = walkers(&mut world, 2, 3.0);
+    play(&mut world, &walkers, 60, |_, _| {});
+    assert!(world.object_arrivals >= 4, "{} crossings of the ball", world.object_arrivals);
+    for client in world.clients.values() {
+        assert_eq!(client.faults, Faults::default(), "player {}", client.player);
+        assert_eq!(client.seen_pose.len(), 3, "the ball and both players");
+    }
+}
