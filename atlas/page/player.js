@@ -9,6 +9,8 @@ const WALK = 6;
 const RUN = 12;
 // Further from where the server saw us than this, we go there.
 const BELIEVE_METRES = 3;
+// A clock this far off is another clock: the world was started again.
+const CLOCK_JUMP_US = 250000;
 const TICKS_PER_US = 60 / 1e6;
 
 export class Player {
@@ -53,8 +55,10 @@ export class Player {
     socket.onmessage = ({ data }) => {
       if (this.socket === socket) this.read(JSON.parse(data));
     };
-    socket.onclose = () => {
+    // Whatever ends it, once.
+    socket.onclose = socket.onerror = () => {
       if (this.socket !== socket || this.ended) return;
+      this.socket = null;
       this.welcomed = false;
       this.tell({ kind: "lost" });
       setTimeout(() => this.dial(), Math.random() * this.pause);
@@ -92,6 +96,7 @@ export class Player {
     this.pause = 100;
     this.welcomed = true;
     this.fastPings = 4;
+    this.pings = [];
     this.forget(durable);
     for (const input of this.inputs) if (input.seq > applied) this.say(input);
     this.tell({ kind: resumed ? "resumed" : "joined" });
@@ -155,10 +160,11 @@ export class Player {
     this.pings.push({ trip, offset: grid_us + trip / 2 - now });
     if (this.pings.length > 10) this.pings.shift();
     const best = this.pings.reduce((a, b) => (b.trip < a.trip ? b : a));
-    // Towards the better estimate in small steps, so that no tick repeats.
+    // Towards the better estimate in small steps, so that no tick repeats; at once where it is far off.
     const step = 2000;
-    this.offset = this.offset === undefined ? best.offset
-      : this.offset + Math.max(-step, Math.min(step, best.offset - this.offset));
+    const off = best.offset - (this.offset ?? -Infinity);
+    if (Math.abs(off) > CLOCK_JUMP_US) this.offset = best.offset;
+    else this.offset += Math.max(-step, Math.min(step, off));
     this.tripMs = best.trip / 1000;
   }
 

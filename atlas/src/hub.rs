@@ -26,9 +26,9 @@ use crate::view::View;
 
 /// Messages that may wait for the hub. Readers of links wait where it is full.
 pub const HUB_MESSAGES: usize = 4_096;
-/// Workers that run already have this long after the start of Atlas to register again; they dial
-/// every 200 ms at most.
-pub const SETTLE: Duration = Duration::from_millis(700);
+/// Beyond the life of a lease, workers that run already have this long after the start of Atlas to
+/// register again. They dial every 200 ms; a lease that nobody renews has ended by then.
+pub const SETTLE_MARGIN: Duration = Duration::from_millis(700);
 /// A fresh grid starts this far above the highest stored tick: above every tick that a region may
 /// have said and not stored.
 pub const CLOCK_MARGIN: Duration = Duration::from_secs(2);
@@ -117,6 +117,7 @@ pub struct Hub {
     prediction: Prediction,
     view: View,
     clock_start: Option<ClockStart>,
+    settled_at: Duration,
     /// Highest grid time that a worker brought, and the boot time at which it did.
     clock_brought: Option<(Duration, Duration)>,
     leads: bool,
@@ -133,13 +134,13 @@ impl Hub {
         clock_start: ClockStart,
     ) -> Self {
         let config = &edge.config.director;
-        let settle = if clock_start.holders > 0 { SETTLE } else { Duration::ZERO };
+        let settled_at = edge.uptime() + edge.config.store.lease_ttl + SETTLE_MARGIN;
         let settings = Settings {
             warm_workers: config.warm_workers,
             max_workers: config.max_workers,
             grace: config.grace,
             place_within: config.place_within,
-            settle: edge.uptime() + settle,
+            settle: settled_at,
         };
         Self {
             director: Director::new(settings, &edge.config.world.map),
@@ -151,6 +152,7 @@ impl Hub {
             links: BTreeMap::new(),
             prediction: Prediction::default(),
             clock_start: Some(clock_start),
+            settled_at,
             clock_brought: None,
             leads: false,
             shutdown: Vec::new(),
@@ -162,7 +164,7 @@ impl Hub {
         let start = Instant::from_std(self.edge.started);
         let mut live = tokio::time::interval(live::PERIOD);
         live.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
-        let settled = start + self.edge.uptime() + SETTLE;
+        let settled = start + self.settled_at;
         self.start_clock(false);
         loop {
             let soon = Instant::now() + SHORTEST_WAIT;
@@ -189,7 +191,15 @@ impl Hub {
                     self.publish();
                 }
             }
-            ToHub::Exited(pid) => self.direct(Input::Exited { pid }),
+            ToHub::Exited(pid) => {
+                // The other end of a dead process's link would only notice by a timeout.
+                let dead = self.director.workers().find(|(_, worker)| worker.pid == pid).map(|(&id, _)| id);
+                if let Some(link) = dead.and_then(|id| self.links.remove(&id)) {
+                    link.close();
+                }
+                self.direct(Input::Exited { pid });
+                self.publish();
+            }
             ToHub::Placed(placement) => self.direct(Input::Placed(placement)),
             ToHub::NotPlaced { worker, region, why } => {
                 tracing::warn!(%worker, %region, %why, "a region could not be placed");
@@ -253,16 +263,14 @@ impl Hub {
             None => start.stored + CLOCK_MARGIN,
         };
         self.edge.clock.lead(time);
-        tracing::info!(
-            seconds = time.as_secs_f64(),
-            adopted = self.clock_brought.is_some(),
-            "world grid leads"
-        );
+        let adopted = self.clock_brought.is_some();
+        tracing::info!(seconds = time.as_secs_f64(), adopted, "world grid leads");
+        self.direct(Input::Settled);
     }
 
     /// Feeds the director and does what it says.
     fn direct(&mut self, input: Input) {
-        let routine = matches!(input, Input::Summary { .. } | Input::Timeout | Input::Lease(_));
+        let routine = matches!(input, Input::Summary { .. } | Input::Timeout);
         let cause = if routine { None } else { Some(input.clone()) };
         let mut inputs = vec![input];
         while let Some(input) = inputs.pop() {

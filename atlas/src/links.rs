@@ -105,7 +105,7 @@ pub async fn accept(edge: Arc<Edge>, node: Arc<Node>) {
             Ok(peer) => {
                 tokio::spawn(serve(edge.clone(), peer));
             }
-            Err(error) => tracing::warn!(%error, "a link was not accepted"),
+            Err(error) => tracing::info!(%error, "a link was not accepted"),
         }
     }
 }
@@ -117,8 +117,9 @@ async fn serve(edge: Arc<Edge>, mut peer: Peer) {
     };
     let registration = match timeout(REGISTRATION, registration(&mut peer.receiver)).await {
         Ok(Some(registration)) if registration.worker == worker => registration,
-        _ => {
-            tracing::warn!(%worker, "a worker did not register");
+        Ok(None) => return tracing::debug!(%worker, "a link ended before its worker registered"),
+        Ok(Some(_)) | Err(_) => {
+            tracing::warn!(%worker, "a worker did not register properly or in time");
             return peer.sender.close();
         }
     };

@@ -181,6 +181,8 @@ impl Atlas {
         }
         while farewells.join_next().await.is_some() {}
         self.tasks.iter().for_each(JoinHandle::abort);
+        // The right to direct ends now, so that the next Atlas does not wait for it.
+        let _ = self.edge.store.acquire_director(self.edge.id, Duration::from_millis(1)).await;
         self.node.close().await;
         self.admin.shutdown().await;
     }

@@ -58,7 +58,7 @@ pub struct Settings {
     pub grace: Duration,
     /// A worker has this long to take over a region before it is given up for another.
     pub place_within: Duration,
-    /// No spawning or placing in this first time after the start.
+    /// No spawning or placing before this time, or [`Input::Settled`].
     pub settle: Duration,
 }
 
@@ -124,6 +124,8 @@ pub enum Input {
         /// Nobody is there and nothing moves.
         idle: bool,
     },
+    /// Every worker that may have been running has registered.
+    Settled,
     /// Stop the whole world.
     Shutdown,
     /// A deadline of [`Director::next_timeout`] has come.
@@ -262,6 +264,7 @@ impl Director {
             Input::Shutdown => {
                 self.shutdown_by.get_or_insert(now + SHUTDOWN_PATIENCE);
             }
+            Input::Settled => self.settled_at = None,
             Input::Timeout => {}
         }
         self.settled_at = self.settled_at.filter(|&at| now < at);

@@ -145,6 +145,10 @@ fn a_worker_without_a_link_is_ended_only_after_a_while() {
     let mut gone = base.to_vec();
     gone.push((1_005, Input::Timeout));
     check("it did not", 0, &gone, &[kill]);
+    let retire = Output::Retire { worker: WorkerId(7), region: Some(RegionId(2)), exit: true };
+    let ending =
+        [base[0].clone(), base[1].clone(), (4, Input::Shutdown), base[2].clone(), (1_005, Input::Timeout)];
+    check("it ends, and closed its link for that", 0, &ending, &[retire]);
 }
 
 #[test]

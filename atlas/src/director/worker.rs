@@ -84,7 +84,11 @@ impl Worker {
 
     /// When it must be ended, and what it will have missed.
     pub(super) fn deadline(&self, place_within: Duration) -> Option<(Duration, &'static str)> {
-        let link = self.unlinked_since.map(|since| (since + LINK_PATIENCE, "return of its link"));
+        // Whoever was told to end closes its links first.
+        let ends =
+            matches!(self.state, WorkerState::Draining { .. } | WorkerState::Retiring { exit: true, .. });
+        let link = self.unlinked_since.filter(|_| !ends);
+        let link = link.map(|since| (since + LINK_PATIENCE, "return of its link"));
         let task = match self.state {
             WorkerState::Placing { since, .. } => Some((since + place_within, "takeover of its region")),
             WorkerState::Retiring { since, .. } => Some((since + RETIRE_PATIENCE, "return of its region")),

@@ -20,6 +20,8 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// Pauses in a row, each right after the other, before the connection is closed: two seconds beyond
 /// the rate and its burst.
 const MAX_PAUSES: u32 = 20;
+/// What one event takes from a bucket that is filled per second with what is allowed per minute.
+const PER_MINUTE: u32 = 60;
 /// Bytes of one input beside its payload, for the cap of the ring.
 const INPUT_OVERHEAD_BYTES: usize = 64;
 
@@ -44,7 +46,7 @@ impl Budget {
             frames: Bucket::new(now, frames, frames.saturating_add(INPUT_WINDOW)),
             bytes: Bucket::new(now, limits.bytes_per_second, limits.bytes_per_second.max(message)),
             controls: Bucket::new(now, limits.control_frames_per_second, limits.control_frames_per_second),
-            invalid: Bucket::new(now, invalid.div_ceil(60), invalid),
+            invalid: Bucket::new(now, invalid, invalid.saturating_mul(PER_MINUTE)),
             max_message_bytes: limits.message_bytes,
             paused_until: None,
             pauses: 0,
@@ -106,7 +108,11 @@ impl Session {
             Err(error) => {
                 tracing::debug!(player = %self.stay.player, %error, "invalid message");
                 self.edge.figures.invalid_messages.inc();
-                if self.budget.invalid.take(now, 1) { Ok(()) } else { Err(protocol(error.to_string())) }
+                if self.budget.invalid.take(now, PER_MINUTE) {
+                    Ok(())
+                } else {
+                    Err(protocol(error.to_string()))
+                }
             }
         }
     }
