@@ -13,7 +13,8 @@ const PLAIN_EVERY: u64 = 5;
 pub(crate) struct Display {
     terminal: bool,
     shown: u64,
-    regions: BTreeMap<String, String>,
+    /// Who serves each region, as it was last told.
+    regions: BTreeMap<String, Option<String>>,
 }
 
 impl Default for Display {
@@ -46,20 +47,21 @@ impl Display {
         }
     }
 
-    /// Regions that came or went since the last time.
+    /// Regions that came, went or have another region server since the last time.
     fn changes(&mut self, world: &Value) -> Vec<String> {
         let mut told = Vec::new();
         for region in world["regions"].as_array().into_iter().flatten() {
             let (Some(id), Some(state)) = (region["region"].as_str(), region["state"].as_str()) else {
                 continue;
             };
-            let before = self.regions.insert(id.to_owned(), state.to_owned());
-            let (now, before) = (state == "serving", before.is_some_and(|before| before == "serving"));
-            if now && !before {
-                let worker = region["worker"].as_str().unwrap_or("?");
-                told.push(format!("  region {id} is served by {worker}"));
-            } else if before && !now {
-                told.push(format!("  region {id} is {state}"));
+            let serving = region["worker"].as_str().filter(|_| state == "serving").map(str::to_owned);
+            let before = self.regions.insert(id.to_owned(), serving.clone()).flatten();
+            match (before, serving) {
+                (before, Some(now)) if before.as_ref() != Some(&now) => {
+                    told.push(format!("  region {id} is served by {now}"));
+                }
+                (Some(_), None) => told.push(format!("  region {id} is {state}")),
+                _ => {}
             }
         }
         told
@@ -99,12 +101,13 @@ mod tests {
 
     #[test]
     fn lines_and_changes() {
-        let world = |state: &str| {
+        let served = |state: &str, worker: &str| {
             json!({
                 "sessions": 8, "crossings_per_second": 1.75, "crossings_total": 40,
-                "regions": [{ "region": "0000", "state": state, "worker": "ab" }, { "region": "0001", "state": "unplaced" }],
+                "regions": [{ "region": "0000", "state": state, "worker": worker }, { "region": "0001", "state": "unplaced" }],
             })
         };
+        let world = |state: &str| served(state, "ab");
         let bots = json!({ "last_gaps": [0, 1], "disconnects": 0 });
         assert_eq!(
             line(&world("serving"), &bots),
@@ -115,6 +118,7 @@ mod tests {
         assert_eq!(display.changes(&world("placing")), Vec::<String>::new());
         assert_eq!(display.changes(&world("serving")), ["  region 0000 is served by ab"]);
         assert_eq!(display.changes(&world("serving")), Vec::<String>::new());
+        assert_eq!(display.changes(&served("serving", "cd")), ["  region 0000 is served by cd"]);
         assert_eq!(display.changes(&world("retiring")), ["  region 0000 is retiring"]);
     }
 }

@@ -118,7 +118,9 @@ impl Tree {
         }
         member.child = start_member(&self.built, &self.configuration, name, &self.logs, true)?;
         member.started = Instant::now();
-        Ok(format!("{name} ended by itself ({status}) and was started again\n{tail}"))
+        // Who was killed has said nothing about it.
+        let why = if status.code().is_some() { format!("\n{tail}") } else { String::new() };
+        Ok(format!("{name} ended by itself ({status}) and was started again{why}"))
     }
 
     /// Ends everything in order, bots first, and by force what takes longer than 15 s. Returns what had to be
