@@ -26,6 +26,7 @@ mod observer;
 mod quantise;
 mod registry;
 mod replication;
+mod row;
 mod varint;
 mod view;
 pub mod wire;

@@ -17,6 +17,7 @@ use crate::interest::{Anchor, NONE, level};
 use crate::object::{Object, Sample};
 use crate::registry::ObjectType;
 use crate::replication::Stats;
+use crate::row::Row;
 use crate::view::{Held, View};
 use crate::wire::{Enter, LeaveReason, MAX_FIELDS, Spelling, Update};
 
@@ -25,6 +26,15 @@ pub const PATIENCE: u64 = 5 * TICKS_PER_SECOND;
 /// Ticks for which a refresh repeats enters and leaves, whose frames may be the lost ones: 2 s, far
 /// longer than a lost frame takes to be noticed.
 pub const REPEAT: u64 = 2 * TICKS_PER_SECOND;
+
+/// Steps without credit whose positions are made up for when credit returns. A hiccup of the machine is
+/// no longer than that; a client that lacks credit for longer gets a lower rate.
+const MAX_MISSED: u32 = 4;
+/// What a step without credit adds to the debt that a step with credit lowers by one.
+const MISSED_DEBT: u32 = 8;
+/// Highest debt at which positions are still made up for: one hiccup of [`MAX_MISSED`] steps a second.
+/// A client that is always slow stays above it, so its bytes fall with its frames.
+const MAX_DEBT: u32 = MAX_MISSED * MISSED_DEBT;
 
 /// Names one observer within a region; the caller chooses.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -54,47 +64,6 @@ pub struct ObserverSpec {
     pub margin_metres: f64,
 }
 
-/// One object in one observer's eyes.
-#[derive(Debug, Clone, Copy)]
-struct Row {
-    entity: EntityId,
-    /// Innermost channel of interest, or [`NONE`].
-    level: u8,
-    /// Innermost channel the receiver was told, or [`NONE`].
-    told: u8,
-    /// Newest source tick that the receiver was told, or had no credit for.
-    told_tick: Tick,
-    /// Told by another region: the next samples are those after `told_tick`, of earlier steps too.
-    adopted: bool,
-    /// Revision up to which the fields of each channel were told.
-    revisions: [u32; 4],
-    /// Channels whose due ticks passed without credit while fields had changed.
-    owed: u8,
-    /// A sample not to be interpolated into was passed over.
-    snap: bool,
-    /// When the receiver was told first, if it was here.
-    entered: Option<Tick>,
-    /// Adopted and unknown here: when the receiver shall drop it.
-    forget_at: Option<Tick>,
-}
-
-impl Row {
-    fn new(entity: EntityId) -> Self {
-        Self {
-            entity,
-            level: NONE,
-            told: NONE,
-            told_tick: Tick(0),
-            adopted: false,
-            revisions: [0; 4],
-            owed: 0,
-            snap: false,
-            entered: None,
-            forget_at: None,
-        }
-    }
-}
-
 /// An object as one step looks at it.
 pub(crate) struct Candidate<'a> {
     pub(crate) entity: EntityId,
@@ -117,6 +86,11 @@ pub(crate) struct Observer {
     left: VecDeque<(Tick, EntityId, LeaveReason)>,
     pub(crate) reset: bool,
     pub(crate) refresh: bool,
+    /// Steps in a row without credit.
+    missed: u32,
+    debt: u32,
+    /// This step makes up for the missed ones.
+    make_up: bool,
 }
 
 impl Observer {
@@ -129,6 +103,9 @@ impl Observer {
             left: VecDeque::new(),
             reset: false,
             refresh: false,
+            missed: 0,
+            debt: 0,
+            make_up: false,
         }
     }
 
@@ -197,7 +174,13 @@ impl Observer {
         stats: &mut Stats,
     ) {
         if let Some(body) = &mut body {
+            self.make_up = (1..=MAX_MISSED).contains(&self.missed) && self.debt <= MAX_DEBT;
+            self.missed = 0;
+            self.debt = self.debt.saturating_sub(1);
             self.begin(tick, body, stats);
+        } else if !self.spec.muted {
+            self.missed = self.missed.saturating_add(1);
+            self.debt = (self.debt + MISSED_DEBT).min(2 * MAX_DEBT);
         }
         let before = std::mem::take(&mut self.rows);
         let mut rows = std::mem::take(&mut self.spare);
@@ -316,7 +299,6 @@ impl Observer {
         (row.level, row.forget_at) = (level, None);
         let Some(body) = body else {
             if !self.spec.muted {
-                row.told_tick = row.told_tick.max(seen.object.latest.tick);
                 row.pass_over(seen);
             }
             return (row.level != NONE || row.told != NONE).then_some(row);
@@ -339,7 +321,7 @@ impl Observer {
                 let gained =
                     if self.refresh { 0xf << level & 0xf } else { (1 << told) - (1 << level.min(told)) };
                 row.told = level;
-                if row.adopted {
+                if row.adopted || self.make_up {
                     let samples = seen.object.samples_after(row.told_tick);
                     self.update(tick, seen, &mut row, &samples, gained, body, stats);
                 } else {
@@ -450,39 +432,5 @@ impl Observer {
             body.update(&update, &seen.kind.schema);
             stats.updates += 1;
         }
-    }
-}
-
-impl Row {
-    /// A step in which nothing can be told: remembers what is owed.
-    fn pass_over(&mut self, seen: &Candidate<'_>) {
-        if self.told == NONE {
-            return;
-        }
-        let pending = &seen.object.pending;
-        let due = if pending.is_empty() {
-            seen.idle_due
-        } else {
-            pending.iter().fold(0, |mask, sample| mask | sample.due)
-        };
-        for channel in (0..4).filter(|c| due & 1 << c != 0) {
-            if seen.object.changed()[channel] > self.revisions[channel] {
-                self.owed |= 1 << channel;
-            }
-        }
-        self.snap |= pending.iter().any(|sample| sample.snap);
-    }
-
-    /// The fields of `channels` that changed since they were told, which they now are.
-    fn take_changed(&mut self, seen: &Candidate<'_>, channels: u8) -> u32 {
-        let mut mask = 0;
-        for channel in (0..4).filter(|c| channels & 1 << c != 0) {
-            let newest = seen.object.changed()[channel];
-            if newest > self.revisions[channel] {
-                mask |= seen.object.newer(seen.kind.fields[channel], self.revisions[channel]);
-                self.revisions[channel] = newest;
-            }
-        }
-        mask
     }
 }

@@ -283,8 +283,8 @@ impl Gorc {
     /// Looks at the world through every observer, in order of their ids.
     ///
     /// `has_credit` is asked for every observer that is not muted; one that has credit gets a body,
-    /// also an empty one. For one without, enters, leaves and changed fields stay due, and position
-    /// samples are gone.
+    /// also an empty one. For one without, enters, leaves and changed fields stay due; position samples of
+    /// a few steps are made up for when credit returns, those of a longer lack are gone.
     pub fn step(
         &mut self,
         tick: Tick,

@@ -200,7 +200,7 @@ fn a_refresh_repeats_enters_and_leaves_that_may_be_lost() {
 }
 
 #[test]
-fn without_credit_nothing_is_lost_but_positions() {
+fn a_step_without_credit_is_made_up_for() {
     let mut gorc = here(2);
     step(&mut gorc, 0, ME);
     gorc.sample(entity(1), Tick(2), &pose(9.0, 0.0, 0.0), true);
@@ -215,11 +215,35 @@ fn without_credit_nothing_is_lost_but_positions() {
     );
     gorc.sample(entity(1), Tick(4), &pose(9.0, 0.0, 0.0), false);
     let said = step(&mut gorc, 4, ME).unwrap();
-    assert_eq!(said.len(), 3, "{said:?}");
+    assert_eq!(said.len(), 4, "{said:?}");
     assert_eq!(said[0], Said::Leave(entity(2), LeaveReason::Gone));
     assert!(matches!(said[1], Said::Enter { .. }));
-    let Said::Update { tick: Tick(4), snap: true, fields, .. } = &said[2] else { panic!("{said:?}") };
+    assert!(matches!(said[2], Said::Update { tick: Tick(2), snap: true, .. }), "{said:?}");
+    let Said::Update { tick: Tick(4), fields, .. } = &said[3] else { panic!("{said:?}") };
     assert_eq!(fields[..], [(0, b"50".to_vec())]);
+}
+
+/// How many positions of the first object each frame carries, where `credit` says who gets one.
+fn positions(steps: u64, credit: impl Fn(u64) -> bool) -> Vec<usize> {
+    let mut gorc = here(1);
+    step(&mut gorc, 0, ME);
+    let mut counts = Vec::new();
+    for n in 1..=steps {
+        gorc.sample(entity(1), Tick(n * 2), &pose(n as f64 / 10.0, 0.0, 0.0), false);
+        if let Some(said) = step_with(&mut gorc, n * 2, ME, credit(n)) {
+            let placed = |said: &&Said| matches!(said, Said::Update { position: Some(_), .. });
+            counts.push(said.iter().filter(placed).count());
+        }
+    }
+    counts
+}
+
+#[test]
+fn a_client_that_is_always_slow_gets_fewer_positions_not_bursts() {
+    assert_eq!(positions(6, |n| n > 4), [5, 1], "one hiccup is made up for");
+    assert_eq!(positions(10, |n| n > 8), [1, 1], "a long lack is not");
+    let every_third = positions(90, |n| n % 3 == 0);
+    assert!(every_third[8..].iter().all(|count| *count == 1), "{every_third:?}");
 }
 
 #[test]

@@ -27,7 +27,7 @@ const INBOX: usize = 65_536;
 /// anew. Credit keeps frames fresh (two in flight); this is for a link that is broken, not late.
 const BATCH_GIVE_UP: Duration = Duration::from_millis(500);
 /// Steps that are made up for in a row; beyond that tick numbers are skipped.
-const MAX_LATE_STEPS: u64 = 4;
+const MAX_LATE_STEPS: u64 = 8;
 /// Work times kept for the summary.
 const WINDOW: usize = 256;
 /// A step that starts later than this share of its period counts as an overrun.
