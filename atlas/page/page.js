@@ -81,18 +81,22 @@ function drawRegion(region, at) {
   pen.strokeStyle = served ? `hsl(${tone} 55% 55% / ${colours.border})` : colours.line;
   pen.strokeRect(x + 1, y + 1, w - 2, h - 2);
   pen.setLineDash([]);
-  if (w < 70) return;
+  // The label stays in sight while any of the region does.
+  const left = Math.max(x, 0) + 10;
+  const top = Math.max(y, 0) + 9;
+  if (x + w - left < 120 || y + h - top < 56) return;
   pen.textBaseline = "top";
   pen.textAlign = "left";
   pen.font = "600 12px system-ui, sans-serif";
   pen.fillStyle = served ? colours.text : colours.quiet;
-  pen.fillText(`region ${parseInt(region.region, 16)}`, x + 10, y + 9);
+  pen.fillText(`region ${parseInt(region.region, 16)}`, left, top);
   pen.font = "12px system-ui, sans-serif";
   pen.fillStyle = colours.quiet;
   const owner = served ? `${region.worker.slice(0, 6)} · epoch ${region.lease}` : region.state;
-  pen.fillText(owner, x + 10, y + 25);
-  if (served && region.players !== undefined && h > 70) {
-    pen.fillText(`${region.players} players · ${region.step_ms.p99.toFixed(1)} ms`, x + 10, y + 41);
+  pen.fillText(owner, left, top + 16);
+  if (served && region.players !== undefined) {
+    const players = region.players === 1 ? "1 player" : `${region.players} players`;
+    pen.fillText(`${players} · ${region.step_ms.p99.toFixed(1)} ms`, left, top + 32);
   }
 }
 
@@ -125,7 +129,7 @@ function ownPlace(object, now) {
 function drawBodies(at, now) {
   const mine = player?.entity;
   const held = player?.joined ? player.objects : new Map();
-  const size = Math.max(2.5, Math.min(7, at.scale * 0.9));
+  const size = Math.max(3.5, Math.min(7, at.scale * 0.9));
   for (const body of feed.bodies.values()) {
     if (body.id === mine || held.has(body.id)) continue;
     drawBody(body, WorldFeed.place(body, now), at, size, null);

@@ -32,6 +32,9 @@ pub const SETTLE_MARGIN: Duration = Duration::from_millis(700);
 /// A fresh grid starts this far above the highest stored tick: above every tick that a region may
 /// have said and not stored.
 pub const CLOCK_MARGIN: Duration = Duration::from_secs(2);
+/// A worker's clock this near to ours follows it: more than a slow registration takes, and less than a
+/// minute of slewing.
+const CLOCK_TOLERANCE: Duration = Duration::from_millis(250);
 /// Pause between attempts to end a lease while the store does not answer.
 const EVICT_AGAIN_AFTER: Duration = Duration::from_millis(200);
 /// Deadlines are not looked at more often than this, so that none becomes a busy loop.
@@ -241,11 +244,18 @@ impl Hub {
                 self.clock_brought = Some((grid, now));
             }
         }
+        let in_step = match (grid_ns.map(Duration::from_nanos), self.edge.clock.grid_now()) {
+            (Some(theirs), Some(ours)) => theirs.abs_diff(ours) < CLOCK_TOLERANCE,
+            _ => true,
+        };
+        if !in_step {
+            tracing::warn!(%worker, "a worker follows another clock");
+        }
         self.provisioner.watch(pid);
         if let Some(old) = self.links.insert(worker, link) {
             old.close();
         }
-        self.direct(Input::Registered { worker, pid, endpoint, serving });
+        self.direct(Input::Registered { worker, pid, endpoint, serving, in_step });
         self.start_clock(false);
     }
 

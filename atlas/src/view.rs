@@ -15,8 +15,10 @@ use crate::figures::Figures;
 
 /// Handoffs that are remembered, so that a measurement can fetch all of its own.
 pub const MAX_HANDOFFS: usize = 65_536;
-/// Handoffs on the live page.
+/// Handoffs in the status.
 const SHOWN_HANDOFFS: usize = 64;
+/// Handoffs on the live page: what may happen between two looks, and a few more to read.
+const LIVE_HANDOFFS: usize = 32;
 /// Bodies on the live page.
 const MAX_SHOWN: usize = 2_000;
 /// The rate of crossings is over this time.
@@ -142,10 +144,8 @@ impl View {
     pub fn live(&self, edge: &Edge, director: &Director) -> String {
         let bodies = self.regions.values().flat_map(|summary| &summary.entities);
         let bodies: Vec<_> = bodies.take(MAX_SHOWN).map(body).collect();
-        let now = edge.uptime();
-        let shown = self.handoffs.iter().rev().take(SHOWN_HANDOFFS);
+        let shown = self.handoffs.iter().rev().take(LIVE_HANDOFFS);
         let handoffs: Vec<_> = shown
-            .take_while(|crossing| crossing.at + RATE_WINDOW > now)
             .map(|crossing| {
                 json!({
                     "number": crossing.number,

@@ -91,6 +91,9 @@ pub enum Input {
         endpoint: String,
         /// What it serves already.
         serving: Option<Placement>,
+        /// Whether it follows this edge's clock, or none yet. One that follows another clock could only
+        /// slew towards ours for minutes: it is of use while it serves, and ends otherwise.
+        in_step: bool,
     },
     /// The link to a worker is gone; its process may live.
     LinkLost(WorkerId),
@@ -236,8 +239,13 @@ impl Director {
                 self.requested = self.requested.saturating_sub(1);
                 self.postpone_spawning(now);
             }
-            Input::Registered { worker, pid, endpoint, serving } => {
+            Input::Registered { worker, pid, endpoint, serving, in_step } => {
+                let ends = serving.is_none() && !in_step;
                 self.registered(now, worker, pid, endpoint, serving, &mut out);
+                if ends && let Some(entry) = self.workers.get_mut(&worker).filter(|entry| entry.is_free()) {
+                    entry.state = WorkerState::Draining { since: now };
+                    out.push(Output::Retire { worker, region: None, exit: true });
+                }
                 announce = true;
             }
             Input::LinkLost(worker) => {

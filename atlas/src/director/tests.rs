@@ -32,7 +32,7 @@ fn placement(region: u16, worker: u64, lease: u64) -> Placement {
 
 fn registered(worker: u64, serving: Option<Placement>) -> Input {
     let endpoint = format!("127.0.0.1:{worker}");
-    Input::Registered { worker: WorkerId(worker), pid: worker as u32, endpoint, serving }
+    Input::Registered { worker: WorkerId(worker), pid: worker as u32, endpoint, serving, in_step: true }
 }
 
 fn ensure(region: u16, why: Why) -> Input {
@@ -188,6 +188,22 @@ fn the_end_of_the_world_waits_for_everybody() {
         exit: true,
     };
     check("all go", 0, &steps, &[retire(7, Some(2)), retire(8, None), Output::Finished]);
+}
+
+#[test]
+fn a_worker_of_another_clock_serves_what_it_has_and_nothing_new() {
+    let of_another_clock = |serving| match registered(7, serving) {
+        Input::Registered { worker, pid, endpoint, serving, .. } => {
+            Input::Registered { worker, pid, endpoint, serving, in_step: false }
+        }
+        other => other,
+    };
+    let wish = (2, ensure(1, Why::Player));
+    let retire = Output::Retire { worker: WorkerId(7), region: None, exit: true };
+    let idle = [LEAD, (1, of_another_clock(None)), wish.clone()];
+    check("idle", 0, &idle, &[retire, Output::Spawn]);
+    let director = check("busy", 0, &[LEAD, (1, of_another_clock(Some(placement(2, 7, 1))))], &[]);
+    assert_eq!(director.placements(), [placement(2, 7, 1)]);
 }
 
 #[test]
