@@ -9,9 +9,7 @@ use rkyv::{Archive, Deserialize, Serialize};
 /// The top 16 bits are the generation of the store that issued it, the lower 48 a counter.
 /// A store that lost data starts a new generation, so that a counter it hands out twice still
 /// compares higher the second time.
-#[derive(
-    Archive, Serialize, Deserialize, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default,
-)]
+#[derive(Archive, Serialize, Deserialize, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 #[rkyv(derive(Clone, Copy, PartialEq, Eq, Debug))]
 pub struct Epoch(pub u64);
 

@@ -10,9 +10,7 @@ use rkyv::{Archive, Deserialize, Serialize};
 pub const TICKS_PER_SECOND: u64 = 60;
 
 /// A point of the world grid. Never dilates, never repeats.
-#[derive(
-    Archive, Serialize, Deserialize, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default,
-)]
+#[derive(Archive, Serialize, Deserialize, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 #[rkyv(derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug))]
 pub struct Tick(pub u64);
 
