@@ -91,6 +91,25 @@ pub struct Snapshot {
     pub outbound: Vec<(RegionId, Outbound)>,
     /// What was taken, by sender.
     pub inbound: Vec<Inbound>,
+    /// Entities that left, with the epoch they had here last: a store that still names this region at
+    /// that epoch or a lower one speaks of somebody who is gone.
+    pub buried: Vec<(EntityKey, Epoch)>,
+}
+
+/// Entities remembered after they left; the oldest is forgotten first. A crash loses at most the last
+/// moments of the store's answers, and nobody despawns thousands of recorded entities in moments.
+const MAX_BURIED: usize = 4096;
+
+/// Notes that an entity left at `epoch`. One without a record in the store needs no grave.
+pub fn bury(buried: &mut Vec<(EntityKey, Epoch)>, key: EntityKey, epoch: Epoch) {
+    if epoch == Epoch::ZERO {
+        return;
+    }
+    buried.retain(|(other, _)| *other != key);
+    if buried.len() == MAX_BURIED {
+        buried.remove(0);
+    }
+    buried.push((key, epoch));
 }
 
 /// One frame of a segment.
@@ -115,6 +134,7 @@ impl Snapshot {
         self.tick = self.tick.max(record.tick);
         for gone in record.gone {
             self.entities.retain(|put| put.entity != gone.entity);
+            bury(&mut self.buried, gone.key, gone.epoch);
         }
         for put in record.puts {
             match self.entities.iter_mut().find(|held| held.entity == put.entity) {

@@ -30,7 +30,7 @@ use horizon_handoff::Lease;
 use horizon_handoff::lease::{self, LeaseKeeper};
 use horizon_handoff::target::Target;
 use horizon_model::{
-    EdgeId, EntityId, Epoch, ObjectSchema, PlayerId, RegionId, RegionMap, Tick, TickRate, WorkerId,
+    EdgeId, EntityId, Epoch, HandoffId, ObjectSchema, PlayerId, RegionId, RegionMap, Tick, TickRate, WorkerId,
 };
 use horizon_protocol::link::{EdgeToRegion, EntityKey, Lane, Placement, RegionToEdge, RegionToRegion};
 use tracing::{info, warn};
@@ -86,6 +86,8 @@ pub struct Region {
     hull_was_wide: bool,
 
     crossings: BTreeMap<EntityId, Crossing>,
+    /// Whom an answer about an attempt is for; ended ones stay until they are swept out.
+    attempts: BTreeMap<HandoffId, EntityId>,
     target: Target,
     shadows: BTreeMap<EntityKey, EntityId>,
 
@@ -98,6 +100,7 @@ pub struct Region {
     recent: VecDeque<Broadcast>,
     outbound: BTreeMap<RegionId, Outbound>,
     inbound: BTreeMap<RegionId, Inbound>,
+    buried: Vec<(EntityKey, Epoch)>,
     early_posts: Vec<post::EarlyPost>,
 
     record: TickRecord,

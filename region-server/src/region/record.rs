@@ -1,16 +1,18 @@
 //! What of a tick goes into the journal, and what waits for it.
 
-use horizon_model::{Epoch, Tick};
+use horizon_handoff::{Capsule, CasRequest, Expect, Lease};
+use horizon_model::{Epoch, HandoffId, Tick};
 use horizon_protocol::link::EntityKey;
 
 use super::crossing::Recorded;
 use super::{Output, Region};
-use crate::journal::{EntityPut, Gone, Snapshot, TickRecord};
+use crate::journal::{EntityPut, Gone, Snapshot, TickRecord, bury};
 
 impl Region {
     /// Notes an entity that left, whichever way.
     pub(super) fn record_gone(&mut self, gone: Gone) {
         self.record.puts.retain(|put| put.entity != gone.entity);
+        bury(&mut self.buried, gone.key, gone.epoch);
         self.record.gone.push(gone);
     }
 
@@ -25,6 +27,12 @@ impl Region {
             let epoch = self.epoch_of(entity);
             self.forget_crossing(entity);
             self.record_gone(Gone { entity, key, epoch });
+            if epoch > Epoch::ZERO {
+                // The store must not name an owner for what is gone, once it is gone for good.
+                let handoff = self.nonces.fresh();
+                let request = farewell(&self.lease, key, epoch, handoff, self.world.tick);
+                self.hold(Output::Cas(vec![request]));
+            }
         }
     }
 
@@ -109,11 +117,32 @@ impl Region {
             entities,
             outbound: self.outbound.iter().map(|(region, lane)| (*region, lane.clone())).collect(),
             inbound: self.inbound.values().copied().collect(),
+            buried: self.buried.clone(),
         }
     }
 
     /// Whether an entity with this key is ours or about to be.
     pub(super) fn holds(&self, key: EntityKey) -> bool {
         self.world.owned_by_key(key).is_some() || self.expects(key)
+    }
+}
+
+/// The compare-and-set that leaves a record without a holder and without state.
+pub(super) fn farewell(
+    lease: &Lease,
+    key: EntityKey,
+    epoch: Epoch,
+    handoff: HandoffId,
+    tick: Tick,
+) -> CasRequest {
+    CasRequest {
+        key,
+        guard: lease.guard(),
+        expect: Some(Expect { epoch, region: lease.region }),
+        handoff,
+        applied: 0,
+        tick,
+        capsule: Capsule::new().encode(),
+        park: true,
     }
 }

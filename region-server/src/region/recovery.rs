@@ -17,6 +17,7 @@ use tracing::{error, info, warn};
 
 use super::crossing::Recorded;
 use super::input::Nonces;
+use super::record::farewell;
 use super::{Region, RegionConfig, Stats};
 use crate::journal::{Snapshot, TickRecord};
 use crate::plugin::{CoreEvent, PluginHost, RegionStartedEvent};
@@ -29,7 +30,8 @@ pub struct Claim {
     pub key: EntityKey,
     /// The epoch that must be there.
     pub epoch: Epoch,
-    capsule: Capsule,
+    /// `None`: it left before the crash, and only its record has to learn that.
+    capsule: Option<Capsule>,
 }
 
 /// A takeover in progress.
@@ -88,6 +90,13 @@ impl Recovery {
             if record.region != self.lease.region || record.holder.is_none() {
                 continue;
             }
+            let buried = self.state.buried.iter().find(|(buried, _)| buried == key);
+            if kept.is_none() && buried.is_some_and(|(_, epoch)| *epoch >= record.epoch) {
+                let handoff = self.nonces.fresh();
+                requests.push(farewell(&self.lease, *key, record.epoch, handoff, self.state.tick));
+                self.claims.push(Claim { key: *key, epoch: record.epoch, capsule: None });
+                continue;
+            }
             let capsule = match kept {
                 Some((epoch, capsule)) if epoch == record.epoch => Ok(capsule),
                 _ => Capsule::decode(&record.capsule),
@@ -110,7 +119,7 @@ impl Recovery {
                 capsule: capsule.encode(),
                 park: false,
             });
-            self.claims.push(Claim { key: *key, epoch: record.epoch, capsule });
+            self.claims.push(Claim { key: *key, epoch: record.epoch, capsule: Some(capsule) });
         }
         requests
     }
@@ -119,7 +128,9 @@ impl Recovery {
     pub fn claimed(&mut self, outcomes: Vec<CasOutcome>) -> bool {
         for (claim, outcome) in std::mem::take(&mut self.claims).into_iter().zip(outcomes) {
             match outcome {
-                CasOutcome::Won(record) => self.won.push((claim.key, record.epoch, claim.capsule)),
+                CasOutcome::Won(record) => {
+                    self.won.extend(claim.capsule.map(|capsule| (claim.key, record.epoch, capsule)));
+                }
                 CasOutcome::Lost(_) => info!(key = ?claim.key, "owned elsewhere by now"),
                 CasOutcome::LeaseLost => return false,
                 CasOutcome::WrongGeneration { .. } | CasOutcome::TooLarge { .. } => {
@@ -165,6 +176,7 @@ impl Recovery {
             observers: BTreeMap::new(),
             hull_was_wide: false,
             crossings: BTreeMap::new(),
+            attempts: BTreeMap::new(),
             shadows: BTreeMap::new(),
             joins: BTreeMap::new(),
             parking: BTreeMap::new(),
@@ -174,6 +186,7 @@ impl Recovery {
             recent: VecDeque::new(),
             outbound: self.state.outbound.iter().cloned().collect(),
             inbound: self.state.inbound.iter().map(|taken| (taken.from, *taken)).collect(),
+            buried: self.state.buried.clone(),
             early_posts: Vec::new(),
             record: TickRecord::default(),
             last_recorded: Tick::default(),
@@ -236,5 +249,61 @@ impl Region {
         if let Some(spec) = observer {
             self.world.gorc.add_observer(super::crossing::observer_of(id), spec);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use horizon_handoff::Holder;
+    use horizon_model::{EntityId, RegionId, WorkerId};
+
+    use super::*;
+    use crate::journal::{EntityPut, Gone};
+
+    const REGION: RegionId = RegionId(3);
+    const OLD: Holder = Holder { worker: WorkerId(1), lease: Epoch::new(1, 1) };
+
+    fn key() -> EntityKey {
+        EntityKey::Object(EntityId::from_bits(5).expect("not zero"))
+    }
+
+    fn record(epoch: u64, region: RegionId) -> BTreeMap<EntityKey, Option<Record>> {
+        let capsule = Capsule::new().encode();
+        let record = Record {
+            epoch: Epoch::new(1, epoch),
+            region,
+            holder: Some(OLD),
+            handoff: HandoffId(9),
+            applied: 0,
+            tick: Tick(2),
+            capsule,
+        };
+        BTreeMap::from([(key(), Some(record))])
+    }
+
+    /// What a successor asks for when the journal had the entity at epoch 4, and perhaps saw it leave.
+    fn asked(left: bool, records: &BTreeMap<EntityKey, Option<Record>>) -> Vec<(u64, bool)> {
+        let mut state = Snapshot::default();
+        let entity = EntityId::from_bits(5).expect("not zero");
+        let epoch = Epoch::new(1, 4);
+        let put = EntityPut { entity, key: key(), epoch, complete: true, parts: Vec::new() };
+        state.apply(TickRecord { puts: vec![put], ..TickRecord::default() });
+        if left {
+            let gone = vec![Gone { entity, key: key(), epoch }];
+            state.apply(TickRecord { gone, ..TickRecord::default() });
+        }
+        let lease = Lease { region: REGION, worker: WorkerId(2), epoch: Epoch::new(1, 2) };
+        let mut recovery = Recovery::new(lease, Some(state));
+        let requests = recovery.decide(records);
+        requests.iter().map(|request| (request.expect.map_or(0, |e| e.epoch.count()), request.park)).collect()
+    }
+
+    #[test]
+    fn the_dead_stay_dead_and_the_living_are_claimed() {
+        assert_eq!(asked(false, &record(4, REGION)), [(4, false)], "owned: claimed");
+        assert_eq!(asked(true, &record(4, REGION)), [(4, true)], "left: only its record is put away");
+        assert_eq!(asked(true, &record(6, REGION)), [(6, false)], "came back since: claimed");
+        assert_eq!(asked(false, &record(5, RegionId(8))), [], "owned elsewhere");
+        assert_eq!(asked(false, &BTreeMap::from([(key(), None)])), [], "no record: owned without one");
     }
 }

@@ -210,7 +210,7 @@ impl Harness {
             .map(|client| client.open(false))
             .collect();
         for open in orphans {
-            self.to_region(id, EdgeToRegion::Open(Box::new(open)));
+            self.send_region(id, EdgeToRegion::Open(Box::new(open)));
         }
     }
 
@@ -222,7 +222,7 @@ impl Harness {
         let region = self.owner_of(&spawn.position);
         let open = client.open(true);
         self.clients.insert(player, client);
-        self.to_region(region, EdgeToRegion::Open(Box::new(open)));
+        self.send_region(region, EdgeToRegion::Open(Box::new(open)));
         player
     }
 
@@ -232,7 +232,7 @@ impl Harness {
         let Some(route) = client.route else { return };
         let samples = vec![MoveSample { tick: Tick::at(self.now), pose }];
         let session_epoch = client.session_epoch;
-        self.to_region(route, EdgeToRegion::Move { player, session_epoch, samples });
+        self.send_region(route, EdgeToRegion::Move { player, session_epoch, samples });
     }
 
     /// The client sends a reliable input; kept until durable.
@@ -240,11 +240,11 @@ impl Harness {
         let client = self.clients.get_mut(&player).expect("joined");
         let input = client.input(namespace, event, payload);
         if let Some(route) = client.route {
-            self.to_region(route, input);
+            self.send_region(route, input);
         }
     }
 
-    fn to_region(&mut self, region: RegionId, message: EdgeToRegion) {
+    fn send_region(&mut self, region: RegionId, message: EdgeToRegion) {
         let Some(lease) = self.running.get(&region).map(|held| held.placement.lease) else { return };
         let at = self.lane(0, u16::MAX, region.0, self.delays.link);
         self.plan(at, Happening::ToRegion(region, lease, Input::Edge(EDGE, Box::new(message))));
@@ -312,7 +312,7 @@ impl Harness {
                 for frame in batch.frames {
                     let Some(client) = self.clients.get_mut(&frame.player) else { continue };
                     client.frame(batch.tick, &frame, self.now);
-                    self.to_region(region, EdgeToRegion::Credit(vec![(frame.player, 1)]));
+                    self.send_region(region, EdgeToRegion::Credit(vec![(frame.player, 1)]));
                 }
             }
         }
@@ -324,7 +324,7 @@ impl Harness {
                 let Some(client) = self.clients.get_mut(&attach.player) else { return };
                 let again = client.attached(&attach);
                 for input in again {
-                    self.to_region(attach.region, input);
+                    self.send_region(attach.region, input);
                 }
             }
             RegionToEdge::Progress(progress) => {
@@ -338,7 +338,7 @@ impl Harness {
                 if let Some(client) = self.clients.get_mut(&player) {
                     let events = client.event(number, name, spelled, &payload);
                     let ack = EdgeToRegion::EventAck { player, session_epoch: client.session_epoch, events };
-                    self.to_region(region, ack);
+                    self.send_region(region, ack);
                 }
             }
             RegionToEdge::Band(band) => {
@@ -352,7 +352,7 @@ impl Harness {
                     if let Some(target) = nearest
                         && self.map.distance(target, &entry.pose.position) < 20.0
                     {
-                        self.to_region(band.region, EdgeToRegion::Prepare { key: entry.key, target });
+                        self.send_region(band.region, EdgeToRegion::Prepare { key: entry.key, target });
                     }
                 }
             }
@@ -368,7 +368,7 @@ impl Harness {
             RegionToEdge::Nack { player, from } => {
                 let Some(client) = self.clients.get_mut(&player) else { return };
                 for input in client.again(from) {
-                    self.to_region(region, input);
+                    self.send_region(region, input);
                 }
             }
             RegionToEdge::Resync { player, .. } => {
@@ -402,9 +402,9 @@ impl Harness {
                     let at = self.lane(2, id.0, u16::MAX, self.delays.link);
                     self.plan(at, Happening::Frames(id, batch));
                 }
-                Output::Worker(worker, _, message) => self.to_worker(id, worker, 3, message),
+                Output::Worker(worker, _, message) => self.send_worker(id, worker, 3, message),
                 Output::Ghosts(worker, batch) => {
-                    self.to_worker(id, worker, 4, RegionToRegion::Ghosts(batch));
+                    self.send_worker(id, worker, 4, RegionToRegion::Ghosts(batch));
                 }
                 Output::Journal(record) => {
                     let tick = record.tick;
@@ -439,7 +439,7 @@ impl Harness {
         }
     }
 
-    fn to_worker(&mut self, from: RegionId, worker: WorkerId, kind: u8, message: RegionToRegion) {
+    fn send_worker(&mut self, from: RegionId, worker: WorkerId, kind: u8, message: RegionToRegion) {
         let to = self.running.values().find(|held| held.placement.worker == worker);
         let Some(Placement { region, lease, .. }) = to.map(|held| held.placement.clone()) else { return };
         let sender = self.running[&from].placement.worker;
