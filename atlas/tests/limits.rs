@@ -183,6 +183,24 @@ async fn a_ping_flood_and_nonsense_end_the_connection() {
 }
 
 #[tokio::test]
+async fn a_message_in_empty_or_too_many_pieces_closes_the_connection() {
+    use tokio_tungstenite::tungstenite::protocol::frame::Frame;
+    use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
+    for (pieces, payload) in [(2, ""), (40, "x")] {
+        let mut world = World::start(|_| {}).await;
+        let (mut client, ..) = joined(&mut world).await;
+        let piece =
+            |kind, text: &str| Message::Frame(Frame::message(text.to_owned(), OpCode::Data(kind), false));
+        let _ = client.socket.send(piece(Data::Text, "x")).await;
+        for _ in 1..pieces {
+            let _ = client.socket.send(piece(Data::Continue, payload)).await;
+        }
+        let (last, code) = client.end().await;
+        assert_eq!((reason(last), code), (ClosingReason::Protocol, Some(1008)));
+    }
+}
+
+#[tokio::test]
 async fn pages_of_other_sites_may_not_connect() {
     let world = World::start(|config| config.atlas.allowed_origins.push("https://game.example".into())).await;
     let (address, pki) = (world.atlas.public_addr(), &world.config.paths.pki);

@@ -200,7 +200,7 @@ fn a_worker_of_another_clock_serves_what_it_has_and_nothing_new() {
     };
     let wish = (2, ensure(1, Why::Player));
     let retire = Output::Retire { worker: WorkerId(7), region: None, exit: true };
-    let idle = [LEAD, (1, of_another_clock(None)), wish.clone()];
+    let idle = [LEAD, (1, of_another_clock(None)), wish];
     check("idle", 0, &idle, &[retire, Output::Spawn]);
     let director = check("busy", 0, &[LEAD, (1, of_another_clock(Some(placement(2, 7, 1))))], &[]);
     assert_eq!(director.placements(), [placement(2, 7, 1)]);

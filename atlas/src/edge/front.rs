@@ -109,7 +109,8 @@ async fn connection(
     drop(handshake);
     let Some((upgrade, parts)) = http(&edge, stream).await else { return };
     let limits = &edge.config.limits;
-    let socket = socket::open(parts.io.into_inner(), parts.read_buf.to_vec(), limits.message_bytes).await;
+    let opened = socket::open(parts.io.into_inner(), parts.read_buf.to_vec(), limits.message_bytes).await;
+    let Ok(socket) = opened else { return };
     welcome::greet(edge, socket, upgrade.spelling, admission).await;
 }
 

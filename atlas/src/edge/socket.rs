@@ -12,6 +12,8 @@ use tokio_rustls::server::TlsStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
+use super::fragments::{FragmentError, Guarded};
+
 /// Read and write buffer per connection. The library's default of 128 KiB would be the largest part
 /// of an idle player.
 const BUFFER_BYTES: usize = 4 * 1024;
@@ -20,7 +22,7 @@ const BUFFER_BYTES: usize = 4 * 1024;
 pub const KERNEL_SEND_BYTES: u32 = 32 * 1024;
 
 /// A player's connection.
-pub type Socket = WebSocketStream<TlsStream<Counted>>;
+pub type Socket = WebSocketStream<Guarded<TlsStream<Counted>>>;
 
 /// A TCP stream that counts the bytes the kernel took, so that a client that reads slowly can be told
 /// from one that does not read.
@@ -39,17 +41,26 @@ impl Counted {
 
 /// Bytes that the kernel has taken for this client so far.
 pub fn written(socket: &Socket) -> u64 {
-    socket.get_ref().get_ref().0.written.load(Ordering::Relaxed)
+    socket.get_ref().get_ref().get_ref().0.written.load(Ordering::Relaxed)
 }
 
 /// A WebSocket on an upgraded connection; `read` is what was received beyond the request.
-pub async fn open(stream: TlsStream<Counted>, read: Vec<u8>, max_message_bytes: usize) -> Socket {
+///
+/// # Errors
+///
+/// [`FragmentError`] where that is no proper beginning already.
+pub async fn open(
+    stream: TlsStream<Counted>,
+    read: Vec<u8>,
+    max_message_bytes: usize,
+) -> Result<Socket, FragmentError> {
+    let stream = Guarded::new(stream, &read)?;
     let config = WebSocketConfig::default()
         .read_buffer_size(BUFFER_BYTES)
         .write_buffer_size(BUFFER_BYTES)
         .max_message_size(Some(max_message_bytes))
         .max_frame_size(Some(max_message_bytes));
-    WebSocketStream::from_partially_read(stream, read, Role::Server, Some(config)).await
+    Ok(WebSocketStream::from_partially_read(stream, read, Role::Server, Some(config)).await)
 }
 
 impl AsyncRead for Counted {

@@ -12,6 +12,7 @@ use horizon_service::config::Limits;
 use tokio_tungstenite::tungstenite::{Error as SocketError, Message};
 
 use super::super::bucket::Bucket;
+use super::super::fragments::FragmentError;
 use super::super::spelling;
 use super::{End, Session};
 
@@ -85,6 +86,7 @@ impl Session {
                 return Err(protocol(format!("a message is at most {limit} bytes")));
             }
             Some(Err(SocketError::Protocol(error))) => return Err(protocol(error.to_string())),
+            Some(Err(SocketError::Io(error))) => return Err(broken(&error)),
             Some(Err(_)) | None => return Err(End::Gone),
         };
         let now = self.edge.uptime();
@@ -166,6 +168,14 @@ impl Session {
         let (player, session_epoch) = (self.stay.player, self.stay.session_epoch);
         let ack = EdgeToRegion::EventAck { player, session_epoch, events: self.acked_event };
         self.to_region(Lane::of_player(player), &ack);
+    }
+}
+
+/// The socket broke, or what came over it did.
+fn broken(error: &std::io::Error) -> End {
+    match error.get_ref().and_then(|cause| cause.downcast_ref::<FragmentError>()) {
+        Some(fragments) => protocol(fragments.to_string()),
+        None => End::Gone,
     }
 }
 
