@@ -275,7 +275,6 @@ impl Region {
         self.inbound.insert(post.from, taken);
         self.record.taken.retain(|held| held.from != post.from);
         self.record.taken.push(taken);
-        self.confirm_post(post.from, post.lease, post.number);
         match post.target {
             PostTarget::Entity(EntityKey::Player(player)) => {
                 self.send_to(player, post.namespace, post.event, post.payload, Some(post.from));
@@ -298,6 +297,14 @@ impl Region {
         }
     }
 
+    /// Confirms what this record takes: to each region the last number only, however many came.
+    pub(super) fn confirm_posts(&mut self) {
+        let taken: Vec<Inbound> = self.record.taken.clone();
+        for Inbound { from, lease, number } in taken {
+            self.confirm_post(from, lease, number);
+        }
+    }
+
     fn confirm_post(&mut self, to: RegionId, lease: Epoch, number: u64) {
         if let Some(worker) = self.worker_of(to) {
             let region = self.world.region;
@@ -312,9 +319,9 @@ impl Region {
     /// Another region has our messages durably.
     pub(super) fn posts_confirmed(&mut self, by: RegionId, lease: Epoch, number: u64) {
         if let Some(lane) = self.outbound.get_mut(&by) {
-            let before = lane.waiting.len();
-            lane.waiting.retain(|post| post.lease > lease || (post.lease == lease && post.number > number));
-            if lane.waiting.len() < before {
+            // They wait in order, so whatever is confirmed is at the front.
+            let done = lane.waiting.partition_point(|post| (post.lease, post.number) <= (lease, number));
+            if lane.waiting.drain(..done).len() > 0 {
                 self.record.confirmed.push((by, number));
             }
         }
