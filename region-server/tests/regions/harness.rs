@@ -2,7 +2,7 @@
 //! are queues with delays drawn from a seed.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::path::Path;
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use horizon_model::{
 };
 use horizon_protocol::client::{MoveSample, Spelling};
 use horizon_protocol::link::{EdgeToRegion, EntityKey, OpenSession, Placement, RegionToEdge, RegionToRegion};
-use horizon_region_server::journal::Snapshot;
+use horizon_region_server::journal::{Snapshot, TickRecord};
 use horizon_region_server::plugin::PluginHost;
 use horizon_region_server::region::{Input, Output, Recovery, Region, RegionConfig};
 use horizon_state_store::{Env, Memory, Reply, Request};
@@ -48,13 +48,18 @@ pub(crate) struct Delays {
 }
 
 impl Delays {
+    /// A disk that takes a dozen steps.
+    pub(crate) const SLOW_DISK: Self = Self { disk: (400_000, 100_000), ..Self::SHORT };
     pub(crate) const SHORT: Self = Self { link: (100, 400), disk: (500, 3000), store: (200, 1500) };
 }
 
 struct Running {
     region: Region,
     placement: Placement,
+    /// On the disk.
     journal: Snapshot,
+    /// On the way to the disk.
+    unsynced: VecDeque<TickRecord>,
     next: Tick,
 }
 
@@ -74,6 +79,8 @@ pub(crate) struct Harness {
     pub(crate) clients: BTreeMap<PlayerId, Client>,
     pub(crate) arrivals: u64,
     pub(crate) object_arrivals: u64,
+    /// A disk that says it has what it has not: the control of every test that kills.
+    pub(crate) lying_disk: bool,
     map: RegionMap,
     rate: TickRate,
     running: BTreeMap<RegionId, Running>,
@@ -113,6 +120,7 @@ impl Harness {
             clients: BTreeMap::new(),
             arrivals: 0,
             object_arrivals: 0,
+            lying_disk: false,
             map: RegionMap { map_epoch: 1, grid },
             rate: TickRate::from_hz(hz).expect("a valid rate"),
             running: BTreeMap::new(),
@@ -175,7 +183,7 @@ impl Harness {
         let next = self.rate.align_up(tick + 1);
         // What was recovered is the new journal's first word.
         let journal = kept.unwrap_or_default();
-        self.running.insert(id, Running { region, placement, journal, next });
+        self.running.insert(id, Running { region, placement, journal, unsynced: VecDeque::new(), next });
     }
 
     /// Tells all regions of all placements, and links all pairs.
@@ -195,7 +203,10 @@ impl Harness {
 
     /// `kill -9`: whatever was not durable is gone. Its clients stay; a successor takes over at once.
     pub(crate) fn kill(&mut self, id: RegionId) {
-        let Running { journal, placement, .. } = self.running.remove(&id).expect("running");
+        let Running { mut journal, placement, unsynced, .. } = self.running.remove(&id).expect("running");
+        // Of what was on its way, a prefix may have reached the disk without a word about it.
+        let kept = if self.lying_disk { 0 } else { self.dice.below(unsynced.len() as u64 + 1) };
+        unsynced.into_iter().take(kept as usize).for_each(|record| journal.apply(record));
         self.dead.insert(id, journal);
         for held in self.running.values_mut() {
             held.region.handle(self.now, Input::WorkerDown(placement.worker));
@@ -303,6 +314,13 @@ impl Harness {
             Happening::ToRegion(region, lease, input) => {
                 let Some(held) = self.running.get_mut(&region) else { return };
                 if held.placement.lease == lease {
+                    if let Input::Durable(tick) = &input
+                        && !self.lying_disk
+                    {
+                        while let Some(record) = held.unsynced.pop_front_if(|record| record.tick <= *tick) {
+                            held.journal.apply(record);
+                        }
+                    }
                     held.region.handle(self.now, input);
                     self.perform(region);
                 }
@@ -408,9 +426,13 @@ impl Harness {
                 }
                 Output::Journal(record) => {
                     let tick = record.tick;
-                    // Durable only when the disk says so: a kill before that loses it.
                     let at = self.lane(5, id.0, id.0, self.delays.disk);
-                    self.running.get_mut(&id).expect("running").journal.apply(*record);
+                    let held = self.running.get_mut(&id).expect("running");
+                    held.unsynced.push_back(*record);
+                    // The liar writes a whole second behind.
+                    while self.lying_disk && held.unsynced.len() > self.rate.hz() as usize {
+                        held.journal.apply(held.unsynced.pop_front().expect("just counted"));
+                    }
                     self.plan(at, Happening::ToRegion(id, lease.epoch, Input::Durable(tick)));
                 }
                 Output::Mark(tick) => {
