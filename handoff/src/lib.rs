@@ -19,7 +19,7 @@ pub mod route;
 pub mod source;
 pub mod target;
 #[cfg(test)]
-mod two_regions;
+mod three_regions;
 
 pub use baselines::Baselines;
 pub use capsule::{Capsule, DecodeError};

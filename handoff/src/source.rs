@@ -1,7 +1,7 @@
 //! Source side of a handoff: the owner of one entity, which may give it to a neighbour.
 //!
 //! ```text
-//!          Prepare, or outside        Accepted            2 m, 500 ms, copy fresh
+//!          Prepare, near, outside     Accepted            2 m, 500 ms, copy fresh
 //!   Alone ─────────────────▶ Offered ──────────▶ Streaming ──────────────▶ Frozen ─┐
 //!     ▲ ▲   Refused: 500 ms    │                     │                        │    │ Durable: Final
 //!     │ └───────────────────────┴── unwanted: Withdraw┘                       │◀───┘ silence: CasKeep
@@ -11,6 +11,10 @@
 //!                                                                          Released
 //! ```
 //!
+//! Up to the freeze there may be three attempts, each for another region and in a phase of its own:
+//! near a corner nobody can say which neighbour it will be. The place at the end of a step decides
+//! which of them is frozen; the others are withdrawn then.
+//!
 //! Invariant: after the freeze only a record decides. The entity acts here again if and only if our
 //! own compare-and-set won a newer epoch; silence, promises and hints never give it back. Nothing
 //! that a crash could undo leaves: neither the final state nor a compare-and-set goes out before the
@@ -18,6 +22,7 @@
 
 mod attempt;
 mod message;
+mod near;
 
 use std::time::Duration;
 
@@ -27,8 +32,9 @@ use horizon_protocol::link::EntityKey;
 use crate::LeaseGuard;
 use crate::mutant::{Mutant, Switch};
 
-use attempt::{Attempt, Phase, be_in, prepare};
+use attempt::{Attempts, Phase, Stream};
 pub use message::{Decision, Input, Output, StepEnd};
+pub use near::Near;
 
 /// Metres beyond the own cells at which an entity is handed over: wide enough that jitter on the
 /// border moves nobody.
@@ -39,12 +45,31 @@ pub const MIN_DWELL: Duration = Duration::from_millis(500);
 pub const MIN_FREEZE_TIMEOUT: Duration = Duration::from_millis(100);
 /// Steps a frozen entity waits for its target, where that is longer.
 pub const FREEZE_TIMEOUT_STEPS: u64 = 2;
+/// Attempts that one entity has at most: at a corner of the grid three other regions meet.
+pub const MAX_ATTEMPTS: usize = 3;
+/// Whoever is so near to a region is offered there whatever was forecast, in metres: half a second of
+/// the fastest player, 23 m/s, who may turn on the spot. That is time for an offer, a complete copy
+/// and its acknowledgement at any step rate.
+pub const PREPARE_METRES: f64 = 12.0;
+/// Up to this distance an attempt stays wanted, in metres: wider than [`PREPARE_METRES`], so that a
+/// body to and fro around it does not begin anew each time.
+pub const RELEASE_METRES: f64 = 20.0;
+/// Up to this distance the target's copy follows every step, in metres: at 23 m/s there are 300 ms
+/// from here to the freeze. Further away, and unless a forecast asks, it follows every [`CALM_TICKS`].
+pub const HURRY_METRES: f64 = 5.0;
+/// Ticks between two states sent in no hurry: 7.5 a second keep a shadow's interest right.
+pub const CALM_TICKS: u64 = 8;
+/// Ticks after which a complete state without an answer is sent again: more than a round trip between
+/// regions, for nothing else is so big.
+pub const FULL_AGAIN_TICKS: u64 = 6;
+/// Time that a forecast stands without being repeated.
+pub const FORECAST_FOR: Duration = Duration::from_secs(1);
 /// Time between two offers after a refusal or without an answer. A target that fell silent may have
 /// forgotten its copy, so it is offered the entity again too.
 pub const OFFER_RETRY: Duration = Duration::from_millis(500);
-/// An accepted offer that nothing asked for in this time is withdrawn.
+/// An attempt that nothing asked for in this time is withdrawn.
 pub const WANTED_FOR: Duration = Duration::from_secs(2);
-/// A forecast for another target replaces the one at hand when that was not renewed for so long.
+/// Beyond [`MAX_ATTEMPTS`], a new target replaces one that nothing asked for in this time.
 pub const SWITCH_AFTER: Duration = Duration::from_millis(500);
 /// Time outside after which a copy that lags more than a step is good enough: a link slower than a
 /// step must delay a handoff, not forbid it.
@@ -68,7 +93,7 @@ pub struct Source {
 
 #[derive(Debug, Clone)]
 enum State {
-    Owner { attempt: Option<Attempt>, outside_since: Option<Duration>, late: bool },
+    Owner { attempts: Attempts, outside_since: Option<Duration>, late: bool },
     Frozen(Frozen),
     Released,
 }
@@ -122,37 +147,56 @@ impl Source {
         self.epoch
     }
 
-    /// The region that the current attempt is for.
-    pub fn target(&self) -> Option<RegionId> {
+    /// Where a frozen entity is to go; `None` while it acts here.
+    pub const fn target(&self) -> Option<RegionId> {
         match &self.state {
-            State::Owner { attempt, .. } => attempt.as_ref().map(|attempt| attempt.to),
             State::Frozen(frozen) => Some(frozen.to),
-            State::Released => None,
+            State::Owner { .. } | State::Released => None,
         }
     }
 
-    /// The current attempt.
-    pub fn handoff(&self) -> Option<HandoffId> {
-        match &self.state {
-            State::Owner { attempt, .. } => attempt.as_ref().map(|attempt| attempt.handoff),
-            State::Frozen(frozen) => Some(frozen.handoff),
-            State::Released => None,
-        }
+    /// Every attempt with its region; the frozen one alone after the freeze.
+    pub fn attempts(&self) -> impl Iterator<Item = (RegionId, HandoffId)> {
+        let (open, frozen) = match &self.state {
+            State::Owner { attempts, .. } => (Some(attempts), None),
+            State::Frozen(frozen) => (None, Some((frozen.to, frozen.handoff))),
+            State::Released => (None, None),
+        };
+        let open = open.into_iter().flat_map(Attempts::iter);
+        open.map(|attempt| (attempt.to, attempt.handoff)).chain(frozen)
+    }
+
+    /// Whether an answer about `handoff` is for this machine.
+    pub fn has_attempt(&self, handoff: HandoffId) -> bool {
+        self.attempts().any(|(_, other)| other == handoff)
+    }
+
+    /// No state older than this will be built upon; `None` while that cannot be said.
+    pub fn oldest_base(&self) -> Option<Tick> {
+        let State::Owner { attempts, .. } = &self.state else { return None };
+        let mut streams = attempts.iter().filter_map(|attempt| attempt.stream());
+        streams.try_fold(None, |oldest: Option<Tick>, stream| {
+            let acked = stream.acked?;
+            Some(Some(oldest.map_or(acked, |oldest| oldest.min(acked))))
+        })?
     }
 
     /// When to call [`Self::handle`] with [`Input::Timeout`], and what is being awaited.
     pub fn next_timeout(&self) -> Option<(Duration, &'static str)> {
         match &self.state {
-            State::Owner { attempt: Some(Attempt { phase, .. }), .. } => match phase {
-                Phase::Offered { again_at } => Some((*again_at, "answer to offer")),
-                Phase::Refused { retry_at } => Some((*retry_at, "next offer after a refusal")),
-                Phase::Streaming { .. } => None,
-            },
+            State::Owner { attempts, .. } => {
+                let due = attempts.iter().filter_map(|attempt| match attempt.phase {
+                    Phase::Offered { again_at } => Some((again_at, "answer to offer")),
+                    Phase::Refused { retry_at } => Some((retry_at, "next offer after a refusal")),
+                    Phase::Streaming(_) => None,
+                });
+                due.min_by_key(|(at, _)| *at)
+            }
             State::Frozen(frozen) if frozen.durable => {
                 Some((frozen.deadline, "decision about a frozen entity"))
             }
             State::Frozen(frozen) => Some((frozen.deadline, "durable journal before the final state")),
-            State::Owner { attempt: None, .. } | State::Released => None,
+            State::Released => None,
         }
     }
 
@@ -174,39 +218,35 @@ impl Source {
     }
 
     fn handle_as_owner(&mut self, now: Duration, input: Input) -> Vec<Output> {
-        let State::Owner { attempt, .. } = &mut self.state else { return vec![] };
-        match (input, attempt) {
-            (Input::StepEnd(step), _) => self.step_end(now, step),
-            (Input::Prepare { target, handoff }, attempt) if target != self.me.region => {
-                prepare(attempt, now, target, handoff)
+        let State::Owner { attempts, .. } = &mut self.state else { return vec![] };
+        match input {
+            Input::StepEnd(step) => return self.step_end(now, &step),
+            Input::Prepare { target, handoff } if target != self.me.region => {
+                return attempts.prepare(now, target, handoff);
             }
-            (Input::Timeout { fresh_handoff }, Some(attempt)) => attempt.again(now, fresh_handoff),
-            (Input::Accepted { handoff, lease, worker }, Some(attempt)) if attempt.handoff == handoff => {
-                attempt.accepted(now, lease, worker);
-                vec![]
+            Input::Timeout { fresh_handoff } => return attempts.again(now, Some(fresh_handoff)),
+            Input::Accepted { handoff, lease, worker } => {
+                attempts.named(handoff).into_iter().for_each(|one| one.accepted(now, lease, worker));
             }
-            (Input::Refused { handoff, .. }, Some(attempt)) if attempt.handoff == handoff => {
-                attempt.phase = Phase::Refused { retry_at: now + OFFER_RETRY };
-                vec![]
+            Input::Refused { handoff, .. } => {
+                attempts.named(handoff).into_iter().for_each(|one| one.refused(now));
             }
-            (Input::TargetLost { region }, Some(attempt)) if attempt.to == region => {
-                attempt.phase = Phase::Refused { retry_at: now + OFFER_RETRY };
-                vec![]
+            Input::TargetLost { region } => {
+                attempts.of_mut(region).into_iter().for_each(|one| one.refused(now));
             }
-            (Input::PresyncAck { handoff, tick }, Some(attempt)) if attempt.handoff == handoff => {
-                attempt.acked(now, Some(tick));
-                vec![]
+            Input::PresyncAck { handoff, tick } => {
+                attempts.named(handoff).into_iter().for_each(|one| one.acked(now, Some(tick)));
             }
-            (Input::NeedFull { handoff }, Some(attempt)) if attempt.handoff == handoff => {
-                attempt.acked(now, None);
-                vec![]
+            Input::NeedFull { handoff } => {
+                attempts.named(handoff).into_iter().for_each(|one| one.acked(now, None));
             }
-            _ => vec![],
+            _ => {}
         }
+        vec![]
     }
 
-    fn step_end(&mut self, now: Duration, step: StepEnd) -> Vec<Output> {
-        let State::Owner { attempt, outside_since, late } = &mut self.state else { return vec![] };
+    fn step_end(&mut self, now: Duration, step: &StepEnd) -> Vec<Output> {
+        let State::Owner { attempts, outside_since, late } = &mut self.state else { return vec![] };
         let over = step.owner.filter(|&owner| owner != self.me.region && step.beyond_metres > 0.0);
         let crossing = over.filter(|_| step.beyond_metres >= CROSSING_METRES);
         if over.is_none() {
@@ -215,37 +255,29 @@ impl Source {
             outside_since.get_or_insert(now);
         }
 
-        let mut outputs = vec![];
-        if let Some(to) = over {
-            outputs.extend(be_in(attempt, now, to, crossing.is_some(), step.fresh_handoff));
-        }
-        if let Some(unwanted) = attempt.take_if(|attempt| now >= attempt.wanted_at + WANTED_FOR) {
-            outputs.extend(unwanted.withdraw());
-        }
-        let Some(attempt) = attempt else { return outputs };
-        outputs.extend(attempt.again(now, step.fresh_handoff));
-
-        let Phase::Streaming { worker, lease, acked, again_at } = attempt.phase else {
-            *late |= crossing.is_some();
+        let mut outputs = attempts.step(now, over, &step.near, step.fresh_handoff);
+        let ready =
+            crossing.and_then(|to| attempts.of(to)).and_then(|one| Some((one.handoff, *one.stream()?)));
+        let fresh = ready.is_some_and(|(_, stream)| {
+            stream.acked.is_some_and(|acked| step.tick.saturating_since(acked) <= step.step_ticks)
+        });
+        *late |= crossing.is_some() && !fresh;
+        let answers = ready.is_some_and(|(_, stream)| stream.acked.is_some() && now < stream.again_at);
+        let patient = answers && outside_since.is_some_and(|since| now >= since + LAG_PATIENCE);
+        let due = step.healthy && now >= self.since + MIN_DWELL && (fresh || patient);
+        let (Some(to), Some((handoff, stream)), true) = (crossing, ready, due) else {
+            outputs.extend(attempts.stream(now, step));
             return outputs;
         };
-        let fresh = acked.is_some_and(|acked| step.tick.saturating_since(acked) <= step.step_ticks);
-        *late |= crossing.is_some() && !(fresh && crossing == Some(attempt.to));
-        let answers = acked.is_some() && now < again_at;
-        let patient = answers && outside_since.is_some_and(|since| now >= since + LAG_PATIENCE);
-        let due = crossing == Some(attempt.to) && step.healthy && now >= self.since + MIN_DWELL;
-        if !due || !(fresh || patient) {
-            outputs.push(Output::SendPresync { to: attempt.to, handoff: attempt.handoff, base: acked });
-            return outputs;
-        }
 
+        let Stream { worker, lease, acked: base, .. } = stream;
         let patience = freeze_timeout(step.step_ticks);
         let frozen = Frozen {
-            to: attempt.to,
+            to,
             worker,
             lease,
-            handoff: attempt.handoff,
-            base: acked,
+            handoff,
+            base,
             tick: step.tick,
             late: *late,
             durable: false,
@@ -253,6 +285,7 @@ impl Source {
             deadline: now + patience,
             reclaim: None,
         };
+        outputs.extend(attempts.iter().filter(|other| other.to != to).filter_map(|other| other.withdraw()));
         outputs.extend([Output::Freeze { tick: step.tick }, Output::Flush { tick: step.tick }]);
         if self.switch.off(Mutant::FinalBeforeFlush) {
             outputs.push(frozen.send_final());
@@ -338,7 +371,7 @@ impl Source {
 
 impl State {
     const fn alone() -> Self {
-        Self::Owner { attempt: None, outside_since: None, late: false }
+        Self::Owner { attempts: Attempts::none(), outside_since: None, late: false }
     }
 }
 

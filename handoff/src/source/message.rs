@@ -3,6 +3,7 @@
 use horizon_model::{Epoch, HandoffId, RegionId, Tick, WorkerId};
 use horizon_protocol::link::RefuseReason;
 
+use super::Near;
 use crate::{Holder, Record};
 
 /// What makes the machine advance.
@@ -80,6 +81,8 @@ pub struct StepEnd {
     pub owner: Option<RegionId>,
     /// Metres outside the own cells, 0 inside.
     pub beyond_metres: f64,
+    /// The other regions that the entity could step into soon.
+    pub near: Near,
     /// The store answers and the lease outlives three freeze timeouts.
     pub healthy: bool,
     /// A nonce the machine may use.

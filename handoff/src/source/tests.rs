@@ -5,19 +5,24 @@ use proptest::prelude::*;
 use super::*;
 use crate::Holder;
 
+mod streams;
+
 const KEY: EntityKey = EntityKey::Player(PlayerId(7));
 const HOME: RegionId = RegionId(0);
 const B: RegionId = RegionId(1);
 const C: RegionId = RegionId(2);
 const ME: LeaseGuard = LeaseGuard { region: HOME, worker: WorkerId(1), lease: Epoch(10) };
 const E: Epoch = Epoch(5);
+/// To B.
 const H: HandoffId = HandoffId(100);
+/// To C.
+const G: HandoffId = HandoffId(200);
 
 /// An input, `wait` milliseconds after the one before.
 type Row = (u64, Input);
 
 const fn prepare_for(target: RegionId) -> Input {
-    Input::Prepare { target, handoff: H }
+    Input::Prepare { target, handoff: if target.0 == C.0 { G } else { H } }
 }
 const fn accepted(handoff: HandoffId) -> Input {
     Input::Accepted { handoff, lease: Epoch(20), worker: WorkerId(2) }
@@ -25,16 +30,25 @@ const fn accepted(handoff: HandoffId) -> Input {
 const fn ack(tick: u64) -> Input {
     Input::PresyncAck { handoff: H, tick: Tick(tick) }
 }
-const fn step(tick: u64, owner: RegionId, beyond_metres: f64) -> Input {
+const fn step_near(tick: u64, owner: RegionId, beyond_metres: f64, near: Near) -> Input {
     let (owner, fresh_handoff) = (Some(owner), HandoffId(tick as u128));
     Input::StepEnd(StepEnd {
         tick: Tick(tick),
         step_ticks: 1,
         owner,
         beyond_metres,
+        near,
         healthy: true,
         fresh_handoff,
     })
+}
+const fn step(tick: u64, owner: RegionId, beyond_metres: f64) -> Input {
+    step_near(tick, owner, beyond_metres, Near::NOBODY)
+}
+/// Inside, with these regions around.
+fn beside(tick: u64, regions: &[(RegionId, f64)]) -> Input {
+    let near = regions.iter().fold(Near::NOBODY, |near, &(region, metres)| near.with(region, metres));
+    step_near(tick, HOME, 0.0, near)
 }
 const fn timeout(nonce: u128) -> Input {
     Input::Timeout { fresh_handoff: HandoffId(nonce) }
@@ -55,6 +69,9 @@ const fn withdraw(to: RegionId, handoff: HandoffId) -> Output {
 }
 const fn presync(base: Option<Tick>) -> Output {
     Output::SendPresync { to: B, handoff: H, base }
+}
+const fn presync_to(to: RegionId, handoff: HandoffId, base: Option<Tick>) -> Output {
+    Output::SendPresync { to, handoff, base }
 }
 const fn last(base: Option<Tick>, tick: u64, late: bool) -> Output {
     let (worker, lease) = (WorkerId(2), Epoch(20));
@@ -133,15 +150,24 @@ fn offers() {
         ],
         &[offer(B, H), offer(B, H), presync(Some(Tick(1))), withdraw(B, H)],
     );
+    let forecast = |region, nonce| Input::Prepare { target: RegionId(region), handoff: HandoffId(nonce) };
     check(
-        "another forecast does not replace a fresh one",
-        &[(0, prepare_for(B)), (499, prepare_for(C))],
-        &[offer(B, H)],
-    );
-    check(
-        "but an old one",
-        &[(0, prepare_for(B)), (500, prepare_for(C))],
-        &[offer(B, H), withdraw(B, H), offer(C, H)],
+        "up to three at a time, a fourth in the place of one that is not asked for any more",
+        &[
+            (0, forecast(1, 1)),
+            (1, forecast(2, 2)),
+            (1, forecast(3, 3)),
+            (490, forecast(1, 9)),
+            (8, forecast(4, 4)),
+            (1, forecast(4, 5)),
+        ],
+        &[
+            offer(B, HandoffId(1)),
+            offer(C, HandoffId(2)),
+            offer(RegionId(3), HandoffId(3)),
+            withdraw(C, HandoffId(2)),
+            offer(RegionId(4), HandoffId(5)),
+        ],
     );
     check(
         "without a forecast, as soon as the border is behind",
@@ -233,12 +259,47 @@ fn crossing() {
             (0, step(10, C, 2.0)),
             (0, Input::Accepted { handoff: HandoffId(10), lease: Epoch(30), worker: WorkerId(3) }),
         ],
-        &[withdraw(B, H), offer(C, HandoffId(10))],
+        &[offer(C, HandoffId(10)), presync(Some(Tick(9)))],
+    );
+    let ack_c = |tick| Input::PresyncAck { handoff: G, tick: Tick(tick) };
+    let both =
+        [(0, prepare_for(C)), (0, accepted(G)), (0, step(10, HOME, 0.0)), (0, ack(10)), (0, ack_c(10))];
+    let both_outputs = [offer(C, G), presync(Some(Tick(9))), presync_to(C, G, None)];
+    check_ready(
+        "of two that accepted to the one it is in, and the other is told",
+        &after(both, &[(0, step(11, C, 2.0)), (0, durable(11)), (0, ack(11)), (0, accepted(H))]),
+        &after(
+            both_outputs,
+            &[
+                withdraw(B, H),
+                freeze(11)[0],
+                freeze(11)[1],
+                Output::SendFinal {
+                    to: C,
+                    worker: WorkerId(2),
+                    lease: Epoch(20),
+                    handoff: G,
+                    base: Some(Tick(10)),
+                    tick: Tick(11),
+                    late: false,
+                },
+            ],
+        ),
     );
     check_ready(
-        "a body that sways between two neighbours keeps its target",
-        &[(0, step(10, B, 1.0)), (16, step(11, C, 2.5))],
-        &[presync(Some(Tick(9))), presync(Some(Tick(9)))],
+        "a body that sways between two neighbours begins nothing anew",
+        &after(both, &[(0, step(11, B, 1.0)), (0, ack(11)), (0, step(12, C, 1.5)), (0, step(13, B, 1.9))]),
+        &after(
+            both_outputs,
+            &[
+                presync(Some(Tick(10))),
+                presync_to(C, G, Some(Tick(10))),
+                presync(Some(Tick(11))),
+                presync_to(C, G, Some(Tick(10))),
+                presync(Some(Tick(11))),
+                presync_to(C, G, Some(Tick(10))),
+            ],
+        ),
     );
 }
 
@@ -317,7 +378,9 @@ fn the_wait_for_a_decision_follows_the_step() {
     let (source, _) = drive(&frozen());
     assert_eq!(source.next_timeout().map(|(at, _)| at), Some(Duration::from_millis(716)));
     assert!(source.is_frozen() && !source.is_owner());
-    assert_eq!((source.target(), source.handoff(), source.epoch()), (Some(B), Some(H), E));
+    assert_eq!((source.target(), source.epoch()), (Some(B), E));
+    assert_eq!(source.attempts().collect::<Vec<_>>(), [(B, H)]);
+    assert!(source.has_attempt(H) && !source.has_attempt(G));
 }
 
 fn any_input() -> impl Strategy<Value = Input> {
@@ -334,7 +397,11 @@ fn any_input() -> impl Strategy<Value = Input> {
         region().prop_map(|region| Input::TargetLost { region }),
         (nonce(), 0..30_u64).prop_map(|(handoff, tick)| Input::PresyncAck { handoff, tick: Tick(tick) }),
         nonce().prop_map(|handoff| Input::NeedFull { handoff }),
-        (0..30_u64, region()).prop_map(|(tick, owner)| step(tick, owner, f64::from(owner.0) * 2.0)),
+        (0..30_u64, region(), 0..30_u16).prop_map(|(tick, owner, metres)| {
+            let metres = f64::from(metres);
+            let near = Near::NOBODY.with(B, metres).with(C, 30.0 - metres);
+            step_near(tick, owner, f64::from(owner.0) * 2.0, near)
+        }),
         (0..30_u64).prop_map(durable),
         (4..8_u64, region(), 1..3_u64, 0..4_u128).prop_map(|(epoch, region, worker, nonce)| decided(
             Epoch(epoch),
@@ -371,6 +438,12 @@ proptest! {
                 prop_assert!(won.epoch > epoch && won.epoch == source.epoch());
                 prop_assert_eq!((won.holder, Some(won.handoff)), (Some(ME.holder()), asked));
             }
+            let mut regions: Vec<_> = source.attempts().map(|(region, _)| region).collect();
+            regions.sort_unstable();
+            regions.dedup();
+            prop_assert!(regions.len() <= MAX_ATTEMPTS && !regions.contains(&HOME));
+            prop_assert_eq!(regions.len(), source.attempts().count(), "one attempt for each region");
+            prop_assert_eq!(source.is_frozen(), source.target().is_some());
             if !was_owner && !was_frozen {
                 prop_assert!(outputs.is_empty() && !source.is_owner() && !source.is_frozen());
             }

@@ -23,7 +23,9 @@ pub(super) const fn observer_of(id: EntityId) -> ObserverId {
 #[derive(Debug)]
 pub(super) struct Crossing {
     pub(super) source: Source,
+    /// Its states by tick, shared by all attempts.
     pub(super) sent: Baselines,
+    /// Size of the newest complete state that was sent.
     pub(super) full_bytes: u32,
     pub(super) frozen: Option<Frozen>,
     pub(super) wishes: Vec<Wish>,
@@ -77,7 +79,7 @@ impl Region {
         let Some(crossing) = self.crossings.remove(&id) else {
             return;
         };
-        if let (Some(to), Some(handoff)) = (crossing.source.target(), crossing.source.handoff()) {
+        for (to, handoff) in crossing.source.attempts() {
             self.send_region(to, RegionToRegion::Withdraw { handoff });
         }
     }

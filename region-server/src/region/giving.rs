@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use gorc::LeaveReason;
-use horizon_handoff::source::{self, StepEnd};
-use horizon_handoff::{Baselines, Capsule, CasOutcome, CasRequest, Expect};
+use horizon_handoff::source::{self, Near, StepEnd};
+use horizon_handoff::{Capsule, CasOutcome, CasRequest, Expect};
 use horizon_model::{EntityId, Epoch, HandoffId, RegionId, Tick, WorkerId};
 use horizon_protocol::link::{
     EntityKey, FinalState, Lane, Offer, PresyncState, RegionToEdge, RegionToRegion,
@@ -12,14 +12,18 @@ use horizon_protocol::link::{
 use tracing::{error, info, trace, warn};
 
 use super::crossing::{Frozen, Recorded, Wish, observer_of};
+use super::report::is_moving;
 use super::{Output, Region};
 use crate::journal::Gone;
 use horizon_handoff::target;
 
+/// Attempts that have ended and are still remembered, beside twice those that may be open.
+const SPARE_ATTEMPTS: usize = 256;
+
 impl Region {
-    /// Whether its handoff is as far as an accepted offer or further.
+    /// Where an entity that waits for a decision is to go.
     pub(super) fn frozen_target(&self, id: EntityId) -> Option<RegionId> {
-        self.crossings.get(&id).filter(|crossing| crossing.source.is_frozen())?.source.target()
+        self.crossings.get(&id)?.source.target()
     }
 
     /// The edge expects this entity to need that neighbour.
@@ -77,7 +81,9 @@ impl Region {
     fn own_spawned_objects(&mut self) {
         let entities = self.world.entities.values();
         let spawned: Vec<_> = entities
-            .filter(|entity| matches!(entity.key, EntityKey::Object(_)) && !self.crossings.contains_key(&entity.id))
+            .filter(|entity| {
+                matches!(entity.key, EntityKey::Object(_)) && !self.crossings.contains_key(&entity.id)
+            })
             .map(|entity| (entity.id, entity.key))
             .collect();
         for (id, key) in spawned {
@@ -90,6 +96,7 @@ impl Region {
         let healthy = self.retiring.is_none()
             && self.keeper.may_hand_over(self.now, source::freeze_timeout(self.config.rate.step()) * 3);
         self.own_spawned_objects();
+        let neighbours = self.linked_neighbours();
         let ids: Vec<EntityId> = self.crossings.keys().copied().collect();
         for id in ids {
             let Some(entity) = self.world.entities.get(&id) else {
@@ -99,14 +106,21 @@ impl Region {
             if parked {
                 continue;
             }
+            // A player may start at any moment; an object at rest is moved by somebody, and then it moves.
+            let near = if entity.player.is_some() || is_moving(&pose) {
+                let neighbours = neighbours.iter().copied();
+                Near::around(&self.world.map, self.world.region, neighbours, &pose.position)
+            } else {
+                Near::NOBODY
+            };
             let owner = self.world.map.owner_of(&pose.position);
             let beyond_metres = self.world.beyond_metres(&pose);
-            if beyond_metres > 0.0 && !self.ensure_recorded(id) {
+            if (beyond_metres > 0.0 || !near.is_empty()) && !self.ensure_recorded(id) {
                 continue;
             }
             let fresh_handoff = self.nonces.fresh();
             let step_ticks = self.config.rate.step();
-            let step = StepEnd { tick, step_ticks, owner, beyond_metres, healthy, fresh_handoff };
+            let step = StepEnd { tick, step_ticks, owner, beyond_metres, near, healthy, fresh_handoff };
             self.feed_source(id, source::Input::StepEnd(step));
             if beyond_metres >= source::CROSSING_METRES
                 && let Some(crossing) = self.crossings.get(&id)
@@ -131,14 +145,27 @@ impl Region {
         }
     }
 
+    /// Regions next to this one that an offer would reach.
+    fn linked_neighbours(&self) -> Vec<RegionId> {
+        let around = self.world.map.neighbours_within(self.world.region, source::RELEASE_METRES);
+        around.into_iter().filter(|region| self.worker_of(*region).is_some()).collect()
+    }
+
     pub(super) fn feed_attempt(&mut self, handoff: HandoffId, input: source::Input) {
-        let id = self
-            .crossings
-            .iter()
-            .find(|(_, crossing)| crossing.source.handoff() == Some(handoff))
-            .map(|(id, _)| *id);
-        if let Some(id) = id {
+        if let Some(id) = self.attempts.get(&handoff).copied() {
             self.feed_source(id, input);
+        }
+    }
+
+    /// Notes whom answers about `handoff` are for. What has ended is swept out when it is the most.
+    fn note_attempt(&mut self, handoff: HandoffId, id: EntityId) {
+        self.attempts.insert(handoff, id);
+        let live = self.crossings.len() * source::MAX_ATTEMPTS;
+        if self.attempts.len() > 2 * live + SPARE_ATTEMPTS {
+            let crossings = &self.crossings;
+            self.attempts.retain(|handoff, id| {
+                crossings.get(id).is_some_and(|crossing| crossing.source.has_attempt(*handoff))
+            });
         }
     }
 
@@ -203,10 +230,7 @@ impl Region {
             size: size as u32,
             plugins_hash: self.plugins_hash,
         };
-        if let Some(crossing) = self.crossings.get_mut(&id) {
-            crossing.sent = Baselines::new();
-            crossing.full_bytes = 0;
-        }
+        self.note_attempt(handoff, id);
         if !self.send_region(to, RegionToRegion::Offer(Box::new(offer))) {
             self.feed_source(id, source::Input::TargetLost { region: to });
         }
@@ -221,10 +245,15 @@ impl Region {
             .map(|(id, crossing)| (*id, std::mem::take(&mut crossing.wishes)))
             .collect();
         for (id, wishes) in wished {
+            let Some(capsule) = self.travel_capsule(id) else {
+                continue;
+            };
             for wish in wishes {
                 match wish {
-                    Wish::Presync { to, handoff, base } => self.send_presync(id, tick, to, handoff, base),
-                    Wish::Freeze { tick } => self.freeze(id, tick),
+                    Wish::Presync { to, handoff, base } => {
+                        self.send_presync(id, tick, &capsule, to, handoff, base);
+                    }
+                    Wish::Freeze { tick } => self.freeze(id, tick, Arc::clone(&capsule)),
                 }
             }
         }
@@ -240,29 +269,27 @@ impl Region {
         &mut self,
         id: EntityId,
         tick: Tick,
+        capsule: &Arc<Capsule>,
         to: RegionId,
         handoff: HandoffId,
         base: Option<Tick>,
     ) {
-        let (Some(capsule), Some(crossing)) = (self.travel_capsule(id), self.crossings.get_mut(&id)) else {
+        let Some(crossing) = self.crossings.get_mut(&id) else {
             return;
         };
-        if let Some(base) = base {
-            crossing.sent.forget_before(base);
+        if let Some(oldest) = crossing.source.oldest_base() {
+            crossing.sent.forget_before(oldest);
         }
-        let (base, parts) = crossing.sent.parts(base, &capsule);
+        let (base, parts) = crossing.sent.parts(base, capsule);
         if base.is_none() {
             crossing.full_bytes = capsule.size() as u32;
         }
-        crossing.sent.put(tick, capsule);
+        crossing.sent.put(tick, Arc::clone(capsule));
         let state = PresyncState { handoff, tick, base, parts };
         self.send_region(to, RegionToRegion::Presync(Box::new(state)));
     }
 
-    fn freeze(&mut self, id: EntityId, tick: Tick) {
-        let Some(capsule) = self.travel_capsule(id) else {
-            return;
-        };
+    fn freeze(&mut self, id: EntityId, tick: Tick, capsule: Arc<Capsule>) {
         let Some(entity) = self.world.entities.get_mut(&id) else {
             return;
         };

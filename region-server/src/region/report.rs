@@ -1,6 +1,6 @@
 //! What a region tells its edges about itself: bodies near a border, and the whole at a glance.
 
-use horizon_model::{EdgeId, RegionId, Tick};
+use horizon_model::{EdgeId, Pose, RegionId, Tick};
 use horizon_protocol::link::{
     Band, BandEntry, EntityKey, Lane, Placement, RegionToEdge, Summary, TrackedEntity,
 };
@@ -83,10 +83,11 @@ impl Region {
                 at: entity.pose.position.metres().map(|metres| metres as f32),
             })
             .collect();
-        let moving = self.world.entities.values().any(|entity| {
-            matches!(entity.key, EntityKey::Object(_))
-                && entity.pose.velocity.iter().any(|speed| speed.abs() > REST_SPEED)
-        });
+        let moving = self
+            .world
+            .entities
+            .values()
+            .any(|entity| matches!(entity.key, EntityKey::Object(_)) && is_moving(&entity.pose));
         let idle = self.world.players.is_empty()
             && self.joins.is_empty()
             && self.waiting_opens.is_empty()
@@ -119,4 +120,9 @@ impl Region {
         };
         self.tell_edges(&RegionToEdge::Summary(Box::new(summary)));
     }
+}
+
+/// Whether a body is not at rest.
+pub(super) fn is_moving(pose: &Pose) -> bool {
+    pose.velocity.iter().any(|speed| speed.abs() > REST_SPEED)
 }

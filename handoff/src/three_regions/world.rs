@@ -1,4 +1,4 @@
-//! Two regions, an edge, a client and a network that loses, repeats, delays and reorders everything.
+//! Three regions, an edge, a client and a network that loses, repeats, delays and reorders everything.
 
 use std::time::Duration;
 
@@ -40,13 +40,13 @@ pub(super) struct World {
     pub(super) reached: Reached,
 }
 
-const REGIONS: [RegionId; 2] = [RegionId(0), RegionId(1)];
+const REGIONS: [RegionId; 3] = [RegionId(0), RegionId(1), RegionId(2)];
 
 impl World {
     pub(super) fn new(broken: Broken, max_takeovers: u32) -> Self {
         let guard =
             |n: u16| LeaseGuard { region: RegionId(n), worker: WorkerId(u64::from(n)), lease: Epoch(1) };
-        let guards = [guard(0), guard(1)];
+        let guards = [guard(0), guard(1), guard(2)];
         let mut store = Store::new(guards, &State::default());
         store.fenced = broken != Broken::UnfencedJournal;
         let mut world = Self {
@@ -62,7 +62,7 @@ impl World {
             durable: 0,
             seen: (Epoch(1), Tick(0), 0),
             nonces: 0,
-            workers: 2,
+            workers: 3,
             rolled_back: false,
             healed: false,
             reached: Reached::default(),
@@ -125,17 +125,17 @@ impl World {
             176..212 => self.flush(pick),
             212..232 => self.client_sends(),
             232..240 => self.timeout(pick),
-            240..246 => self.inside = REGIONS[pick as usize % 2],
+            240..246 => self.inside = REGIONS[pick as usize % REGIONS.len()],
             246..249 => self.now += Duration::from_millis(600),
             249..252 => {
-                let (target, handoff) = (REGIONS[pick as usize % 2], self.nonce());
+                let (target, handoff) = (REGIONS[pick as usize % REGIONS.len()], self.nonce());
                 let now = self.now;
                 self.each(|process, out| {
                     process.source(now, source::Input::Prepare { target, handoff }, out)
                 });
             }
             252..254 => {
-                let region = REGIONS[pick as usize % 2];
+                let region = REGIONS[pick as usize % REGIONS.len()];
                 let now = self.now;
                 if pick % 8 < 2 {
                     return self.relink();
@@ -150,7 +150,7 @@ impl World {
                     let crashed = pick as usize / 4 % self.processes.len();
                     self.processes.remove(crashed);
                 }
-                self.take_over(REGIONS[pick as usize / 16 % 2]);
+                self.take_over(REGIONS[pick as usize / 16 % REGIONS.len()]);
             }
             _ => {}
         }

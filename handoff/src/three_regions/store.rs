@@ -1,4 +1,4 @@
-//! The store as the protocol describes it, without IO: one entity, two leases, two journals.
+//! The store as the protocol describes it, without IO: one entity, three leases, three journals.
 
 use horizon_model::{Epoch, HandoffId, RegionId, Tick};
 
@@ -12,14 +12,14 @@ pub(super) struct Store {
     /// The entity's state in the journal of its owner, void once the record has a newer epoch.
     journal: Option<(Epoch, State)>,
     /// Whether the token lies on the ground of each region, as its journal says.
-    pub(super) ground: [bool; 2],
-    pub(super) leases: [LeaseGuard; 2],
+    pub(super) ground: [bool; 3],
+    pub(super) leases: [LeaseGuard; 3],
     /// Switched off, a journal takes what a superseded holder writes.
     pub(super) fenced: bool,
 }
 
 impl Store {
-    pub(super) fn new(leases: [LeaseGuard; 2], state: &State) -> Self {
+    pub(super) fn new(leases: [LeaseGuard; 3], state: &State) -> Self {
         let record = Record {
             epoch: Epoch(1),
             region: leases[0].region,
@@ -29,7 +29,7 @@ impl Store {
             tick: Tick(0),
             capsule: state.capsule().encode(),
         };
-        Self { record, journal: None, ground: [true, false], leases, fenced: true }
+        Self { record, journal: None, ground: [true, false, false], leases, fenced: true }
     }
 
     pub(super) fn lease(&self, region: RegionId) -> LeaseGuard {
@@ -92,6 +92,6 @@ impl Store {
 
     /// Tokens that a crash of everything would leave: exactly one.
     pub(super) fn tokens(&self) -> usize {
-        usize::from(self.ground[0]) + usize::from(self.ground[1]) + usize::from(self.durable().token)
+        self.ground.iter().chain([&self.durable().token]).filter(|&&token| token).count()
     }
 }

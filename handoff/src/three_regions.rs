@@ -1,4 +1,5 @@
-//! Both ends of a handoff against each other: real machines, a fake store, the worst network.
+//! Both ends of a handoff against each other: real machines, a fake store, the worst network. Three
+//! regions, so that an owner may be under way to two at once.
 //!
 //! Every message may come never, late, up to three times and in any order; timers fire whenever they
 //! like; processes crash, or run on as zombies while a successor serves their region. A run is a list

@@ -8,7 +8,7 @@ use horizon_protocol::link::{EntityKey, FinalState, Offer, PresyncState, RegionT
 
 use crate::lanes::{Admission, InputLane};
 use crate::mutant::Mutant;
-use crate::source::{self, Decision, Source, StepEnd};
+use crate::source::{self, Decision, HURRY_METRES, Near, Source, StepEnd};
 use crate::target::{self, Target};
 use crate::{Baselines, Capsule, CasOutcome, CasRequest, Expect, LeaseGuard, Record};
 
@@ -148,7 +148,11 @@ impl Process {
         }
         let beyond_metres = if inside == self.me.region { 0.0 } else { 3.0 };
         let (tick, owner) = (self.tick, Some(inside));
-        let step = StepEnd { tick, step_ticks: 1, owner, beyond_metres, healthy: true, fresh_handoff };
+        // Half of the time the entity is seen to be near everybody.
+        let regions = if fresh_handoff.0.is_multiple_of(2) { 0..0 } else { 0..3 };
+        let others = regions.map(RegionId).filter(|&region| region != self.me.region);
+        let near = others.fold(Near::NOBODY, |near, region| near.with(region, HURRY_METRES));
+        let step = StepEnd { tick, step_ticks: 1, owner, beyond_metres, near, healthy: true, fresh_handoff };
         self.source(now, source::Input::StepEnd(step), out);
     }
 
