@@ -230,13 +230,13 @@ impl Reader {
         let Some(here) = self.region else { return };
         match message {
             RegionToEdge::Attach(attach) => sessions.send(attach.player, ToSession::Attach(attach)),
-            RegionToEdge::Event { player, number, name, spelled, payload, .. } => {
+            RegionToEdge::Event { player, session_epoch, number, name, spelled, payload, .. } => {
                 self.edge.figures.events.inc();
                 let name = match (name, spelled) {
                     (SPELLED, Some((namespace, event))) => EventName::Named { namespace, event },
                     (place, _) => EventName::Known(place),
                 };
-                sessions.send(player, ToSession::Event { number, name, payload });
+                sessions.send(player, ToSession::Event { session_epoch, number, name, payload });
             }
             RegionToEdge::Progress(all) => {
                 sessions.send_all(all.into_iter().map(|(player, session_epoch, applied, durable)| {

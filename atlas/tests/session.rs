@@ -70,7 +70,7 @@ async fn a_session_from_hello_to_resume() {
 
     // Events come once, in order, whatever is repeated.
     for number in [1, 1, 2, 1] {
-        worker.event(open.player, number);
+        worker.event(&open, number);
     }
     for number in [1, 2] {
         let Ok(ServerMessage::Event(event)) = client.next().await else { panic!("no event") };
@@ -105,7 +105,8 @@ async fn a_session_from_hello_to_resume() {
     assert!(again.session_epoch > open.session_epoch);
     let resumed = client.welcome().await;
     assert_eq!((resumed.resumed, resumed.applied), (true, 2));
-    worker.event(open.player, 3);
+    worker.event(&open, 4);
+    worker.event(&again, 3);
     assert!(matches!(client.next().await, Ok(ServerMessage::Event(event)) if event.number == 3));
 
     // A ticket works once.

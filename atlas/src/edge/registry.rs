@@ -24,6 +24,8 @@ pub enum ToSession {
     Frame(RegionId, Frame),
     /// A reliable event.
     Event {
+        /// Of which session.
+        session_epoch: Epoch,
         /// Its number.
         number: u32,
         /// What happened.

@@ -316,10 +316,12 @@ impl Worker {
         self.peer.sender.send_batch(&batch, DEADLINE).expect("linked");
     }
 
-    pub fn event(&mut self, player: PlayerId, number: u32) {
+    pub fn event(&mut self, open: &OpenSession, number: u32) {
         let payload = format!(r#"{{"text":"{number}"}}"#).into_bytes();
         let epoch = Epoch::new(1, 1);
-        self.send(&RegionToEdge::Event { player, epoch, number, name: 0, spelled: None, payload });
+        let (player, session_epoch) = (open.player, open.session_epoch);
+        let spelled = None;
+        self.send(&RegionToEdge::Event { player, session_epoch, epoch, number, name: 0, spelled, payload });
     }
 
     /// The next input: number and payload.

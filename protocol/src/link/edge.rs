@@ -220,12 +220,15 @@ pub enum RegionToEdge {
         /// First missing.
         from: u32,
     },
-    /// How far each session's inputs have come; sent when it changed.
+    /// How far each session's inputs have come: player, session epoch, highest applied, highest durable.
+    /// Sent when it changed.
     Progress(Vec<(PlayerId, Epoch, u32, u32)>),
     /// A reliable event, spelled for the session.
     Event {
         /// Whose.
         player: PlayerId,
+        /// Of which session: numbers of another stay mean something else.
+        session_epoch: Epoch,
         /// Authority epoch.
         epoch: Epoch,
         /// Its number.

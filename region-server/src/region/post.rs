@@ -5,6 +5,7 @@
 //! highest number. Broadcasts carry a number of their own, and each player remembers what it has
 //! heard from whom, so that walking across a border neither repeats one nor loses it.
 
+use horizon_handoff::lanes::SessionState;
 use horizon_model::{EntityId, Epoch, PlayerId, RegionId, Tick};
 use horizon_protocol::client::Spelling;
 use horizon_protocol::link::{EntityKey, Lane, Post, PostTarget, RegionToEdge, RegionToRegion};
@@ -151,14 +152,15 @@ impl Region {
                 break;
             };
             let event = player.waiting.pop_front().expect("the front was just seen");
-            outputs.push((player.session.edge, number, player.session.spelling, event));
+            outputs.push((player.session.clone(), number, event));
         }
-        for (edge, number, spelling, event) in outputs {
+        for (session, number, event) in outputs {
+            let edge = session.edge;
             let message = self.event_message(
                 key,
+                &session,
                 epoch,
                 number,
-                spelling,
                 &event.namespace,
                 &event.event,
                 &event.payload,
@@ -176,16 +178,16 @@ impl Region {
         let (EntityKey::Player(key), Some(player)) = (entity.key, entity.player.as_deref()) else {
             return;
         };
-        let (edge, spelling) = (player.session.edge, player.session.spelling);
+        let (session, edge) = (&player.session, player.session.edge);
         let messages: Vec<RegionToEdge> = player
             .tail
             .unacked()
             .map(|event| {
                 self.event_message(
                     key,
+                    session,
                     epoch,
                     event.number,
-                    spelling,
                     &event.namespace,
                     &event.event,
                     &event.payload,
@@ -201,14 +203,14 @@ impl Region {
     fn event_message(
         &self,
         player: PlayerId,
+        session: &SessionState,
         epoch: Epoch,
         number: u32,
-        spelling: Spelling,
         namespace: &str,
         event: &str,
         payload: &[u8],
     ) -> RegionToEdge {
-        let payload = match spelling {
+        let payload = match session.spelling {
             Spelling::Binary => payload.to_vec(),
             Spelling::Json => transcode_to_json(payload).unwrap_or_else(|error| {
                 warn!(%error, namespace, event, "an event payload is not MessagePack");
@@ -219,7 +221,8 @@ impl Region {
             Some(index) => (*index, None),
             None => (u16::MAX, Some((namespace.to_owned(), event.to_owned()))),
         };
-        RegionToEdge::Event { player, epoch, number, name, spelled, payload }
+        let session_epoch = session.session_epoch;
+        RegionToEdge::Event { player, session_epoch, epoch, number, name, spelled, payload }
     }
 
     /// Numbers a message for another region and keeps it until that region has it.

@@ -186,11 +186,8 @@ impl Region {
     fn report_progress(&mut self) {
         let mut changed: BTreeMap<(EdgeId, u8), Vec<_>> = BTreeMap::new();
         for (player, id) in &self.world.players {
-            let epoch = self.crossings.get(id).map(|crossing| crossing.source.epoch());
-            let (Some(epoch), Some(entity)) = (epoch, self.world.entities.get_mut(id)) else {
-                continue;
-            };
-            let Some(state) = entity.player.as_deref_mut() else {
+            let entity = self.world.entities.get_mut(id);
+            let Some(state) = entity.and_then(|entity| entity.player.as_deref_mut()) else {
                 continue;
             };
             let progress = (state.inputs.applied(), state.durable);
@@ -199,10 +196,12 @@ impl Region {
                 let Lane::Session(shard) = Lane::of_player(*player) else {
                     continue;
                 };
-                changed
-                    .entry((state.session.edge, shard))
-                    .or_default()
-                    .push((*player, epoch, progress.0, progress.1));
+                changed.entry((state.session.edge, shard)).or_default().push((
+                    *player,
+                    state.session.session_epoch,
+                    progress.0,
+                    progress.1,
+                ));
             }
         }
         for ((edge, shard), progress) in changed {

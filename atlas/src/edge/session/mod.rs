@@ -302,7 +302,13 @@ impl Session {
                 let ready = self.frames.push(now, frame);
                 self.release(ready)
             }
-            ToSession::Event { number, name, payload } => self.event(Event { number, name, payload }),
+            ToSession::Event { session_epoch, number, name, payload } => {
+                // A region repeats to the newest connection what is not acknowledged.
+                if session_epoch == self.stay.session_epoch {
+                    self.event(Event { number, name, payload })?;
+                }
+                Ok(())
+            }
             ToSession::Progress { session_epoch, applied, durable } => {
                 if session_epoch == self.stay.session_epoch {
                     self.progress(self.route.epoch(), Progress { applied, durable })?;
