@@ -55,7 +55,8 @@ pub const PREPARE_METRES: f64 = 12.0;
 /// body to and fro around it does not begin anew each time.
 pub const RELEASE_METRES: f64 = 20.0;
 /// Up to this distance the target's copy follows every step, in metres: at 23 m/s there are 300 ms
-/// from here to the freeze. Further away, and unless a forecast asks, it follows every [`CALM_TICKS`].
+/// from here to the freeze. Further away it follows every [`CALM_TICKS`], beyond [`RELEASE_METRES`]
+/// every step again if a forecast asks: whoever is expected from there is fast.
 pub const HURRY_METRES: f64 = 5.0;
 /// Ticks between two states sent in no hurry: 7.5 a second keep a shadow's interest right.
 pub const CALM_TICKS: u64 = 8;

@@ -119,23 +119,23 @@ fn wishes_begin_once_are_repeated_and_do_not_flap() {
     assert_eq!(say(1270, &east(1500, 0.9)), [Prepare { region: EAST }]);
     assert_eq!(say(2000, &[]), [Prepare { region: EAST }], "a gap of less than a second");
     assert_eq!(say(2270, &[]), [], "a gap of a second");
-    assert_eq!(wanted.places().count() + wanted.preparing().iter().count(), 0);
+    assert_eq!(wanted.places().count() + wanted.preparing().count(), 0);
 }
 
 #[test]
-fn one_region_is_prepared_at_a_time_and_kept_unless_another_is_clearly_sooner() {
+fn every_region_that_is_likely_soon_is_prepared() {
     let policy = Policy { prepare_within: ms(1000), place_within: ms(3000) };
     let at = |region, eta| Forecast { region, eta: ms(eta), likelihood: 0.5 };
     let mut wanted = Wanted::new();
     let mut preparing = |now, east, north| {
         wanted.update(ms(now), WEST, &[at(EAST, east), at(NORTH, north)], &policy);
-        wanted.preparing()
+        wanted.preparing().collect::<Vec<_>>()
     };
-    assert_eq!(preparing(0, 500, 600), Some(EAST));
-    assert_eq!(preparing(10, 500, 400), Some(EAST), "not clearly");
-    assert_eq!(preparing(20, 700, 400), Some(NORTH));
-    assert_eq!(preparing(30, 300, 400), Some(NORTH));
-    wanted.update(ms(40), NORTH, &[at(WEST, 5000)], &policy);
-    assert_eq!(wanted.preparing(), None, "home now");
+    assert_eq!(preparing(0, 500, 1100), [EAST], "not soon enough to begin");
+    assert_eq!(preparing(10, 500, 1000), [EAST, NORTH]);
+    assert_eq!(preparing(20, 2100, 1900), [EAST, NORTH]);
+    assert_eq!(preparing(1010, 2100, 1900), [NORTH], "unsupported for a second");
+    wanted.update(ms(1020), NORTH, &[at(WEST, 5000)], &policy);
+    assert_eq!(wanted.preparing().count(), 0, "home now");
     assert_eq!(wanted.places().collect::<Vec<_>>(), [EAST]);
 }

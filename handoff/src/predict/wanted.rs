@@ -7,8 +7,9 @@
 //!                                     └───┘ said again: Place every second, Prepare every 250 ms
 //! ```
 //!
-//! Invariant: at most one region at a time is prepared for an entity, and the one at hand stays until it
-//! is unwanted or another is clearly sooner. Wishes are said again because they may get lost.
+//! Invariant: a wish stands for a second after the last forecast that supported it. Near a corner
+//! several regions are prepared for an entity, each by a wish of its own; the owner bounds how many it
+//! follows. Wishes are said again because they may get lost.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -27,8 +28,6 @@ const HOLD: Duration = Duration::from_secs(1);
 const SLACK: u32 = 2;
 /// … and by so small a likelihood.
 const STILL_LIKELY: f32 = LIKELY / 4.0;
-/// Another region replaces the one being prepared when it is sooner by this.
-const CLEARLY_SOONER: Duration = Duration::from_millis(250);
 const PLACE_AGAIN: Duration = Duration::from_secs(1);
 const PREPARE_AGAIN: Duration = Duration::from_millis(250);
 
@@ -68,7 +67,7 @@ pub enum Need {
 #[derive(Debug, Clone, Default)]
 pub struct Wanted {
     places: BTreeMap<RegionId, Wish>,
-    prepare: Option<(RegionId, Wish)>,
+    prepares: BTreeMap<RegionId, Wish>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -80,7 +79,7 @@ struct Wish {
 impl Wanted {
     /// Nothing.
     pub const fn new() -> Self {
-        Self { places: BTreeMap::new(), prepare: None }
+        Self { places: BTreeMap::new(), prepares: BTreeMap::new() }
     }
 
     /// Regions that must go on being served for this entity.
@@ -88,9 +87,9 @@ impl Wanted {
         self.places.keys().copied()
     }
 
-    /// The region that the entity is being prepared for.
-    pub fn preparing(&self) -> Option<RegionId> {
-        self.prepare.map(|(region, _)| region)
+    /// The regions that the entity is being prepared for.
+    pub fn preparing(&self) -> impl Iterator<Item = RegionId> {
+        self.prepares.keys().copied()
     }
 
     /// Takes a new forecast for the entity, owned by `home`, and says what is due at grid time `now`.
@@ -101,51 +100,31 @@ impl Wanted {
         forecasts: &[Forecast],
         policy: &Policy,
     ) -> Vec<Need> {
-        self.places.remove(&home);
-        self.prepare = self.prepare.filter(|(region, _)| *region != home);
-        let begin = Wish { supported: now, say_at: now };
-        for forecast in forecasts.iter().filter(|forecast| forecast.region != home) {
-            match self.places.get_mut(&forecast.region) {
-                Some(wish) if forecast.supports(policy.place_within) => wish.supported = now,
-                None if forecast.begins(policy.place_within) => {
-                    self.places.insert(forecast.region, begin);
-                }
-                _ => {}
-            }
-        }
-        let soonest = forecasts
-            .iter()
-            .filter(|forecast| forecast.region != home && forecast.begins(policy.prepare_within))
-            .min_by_key(|forecast| (forecast.eta, forecast.region));
-        let at_hand = self.prepare.and_then(|(region, _)| {
-            forecasts.iter().find(|f| f.region == region && f.supports(policy.prepare_within))
-        });
-        self.prepare = match (self.prepare, at_hand, soonest) {
-            (Some((region, wish)), Some(held), soonest) => match soonest {
-                Some(other) if other.eta + CLEARLY_SOONER <= held.eta => Some((other.region, begin)),
-                _ => Some((region, Wish { supported: now, ..wish })),
-            },
-            (_, None, Some(other)) => Some((other.region, begin)),
-            (prepare, _, _) => prepare,
-        };
-        self.places.retain(|_, wish| wish.stands(now));
-        self.prepare = self.prepare.filter(|(_, wish)| wish.stands(now));
-        self.due(now)
-    }
-
-    fn due(&mut self, now: Duration) -> Vec<Need> {
-        let mut needs = vec![];
-        for (&region, wish) in &mut self.places {
-            if wish.say(now, PLACE_AGAIN) {
-                needs.push(Need::Place { region });
-            }
-        }
-        if let Some((region, wish)) = &mut self.prepare
-            && wish.say(now, PREPARE_AGAIN)
+        for (wishes, within) in
+            [(&mut self.places, policy.place_within), (&mut self.prepares, policy.prepare_within)]
         {
-            needs.push(Need::Prepare { region: *region });
+            wishes.remove(&home);
+            for forecast in forecasts.iter().filter(|forecast| forecast.region != home) {
+                match wishes.get_mut(&forecast.region) {
+                    Some(wish) if forecast.supports(within) => wish.supported = now,
+                    None if forecast.begins(within) => {
+                        wishes.insert(forecast.region, Wish { supported: now, say_at: now });
+                    }
+                    _ => {}
+                }
+            }
+            wishes.retain(|_, wish| wish.stands(now));
         }
-        needs
+        let due = |wish: &mut Wish, again| wish.say(now, again);
+        let places = self
+            .places
+            .iter_mut()
+            .filter_map(|(&region, wish)| due(wish, PLACE_AGAIN).then_some(Need::Place { region }));
+        let prepares = self
+            .prepares
+            .iter_mut()
+            .filter_map(|(&region, wish)| due(wish, PREPARE_AGAIN).then_some(Need::Prepare { region }));
+        places.chain(prepares).collect()
     }
 }
 

@@ -166,12 +166,13 @@ impl Attempt {
         Some(Output::SendOffer { to: self.to, handoff: self.handoff })
     }
 
-    /// Every step where the entity may cross soon, else now and then. A complete state is not repeated
+    /// Every step where the entity may cross soon, else now and then: the distance says which, and for
+    /// one that is not near, whether a forecast expects it. A complete state is not repeated
     /// before it can have been answered.
     fn send(&mut self, now: Duration, step: &StepEnd) -> Option<Output> {
         let forecast = self.forecast_at.is_some_and(|at| now < at + FORECAST_FOR);
-        let close = step.near.metres(self.to).is_some_and(|metres| metres <= HURRY_METRES);
-        let hurried = forecast || close || step.owner == Some(self.to);
+        let soon = step.near.metres(self.to).map_or(forecast, |metres| metres <= HURRY_METRES);
+        let hurried = soon || step.owner == Some(self.to);
         let Phase::Streaming(stream) = &mut self.phase else { return None };
         let pause = match stream.acked {
             None => FULL_AGAIN_TICKS,
