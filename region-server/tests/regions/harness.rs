@@ -79,6 +79,10 @@ pub(crate) struct Harness {
     pub(crate) clients: BTreeMap<PlayerId, Client>,
     pub(crate) arrivals: u64,
     pub(crate) object_arrivals: u64,
+    /// Arrivals whose target was not ready when it was needed.
+    pub(crate) late: u64,
+    /// Whether the edge foresees anything.
+    pub(crate) foresight: bool,
     /// A disk that says it has what it has not: the control of every test that kills.
     pub(crate) lying_disk: bool,
     map: RegionMap,
@@ -120,6 +124,8 @@ impl Harness {
             clients: BTreeMap::new(),
             arrivals: 0,
             object_arrivals: 0,
+            late: 0,
+            foresight: true,
             lying_disk: false,
             map: RegionMap { map_epoch: 1, grid },
             rate: TickRate::from_hz(hz).expect("a valid rate"),
@@ -359,6 +365,7 @@ impl Harness {
                     self.send_region(region, ack);
                 }
             }
+            RegionToEdge::Band(_) if !self.foresight => {}
             RegionToEdge::Band(band) => {
                 // A crude edge: everybody near a border needs the nearest neighbour.
                 for entry in band.entries {
@@ -379,6 +386,7 @@ impl Harness {
                     summary.handoffs.iter().filter(|report| matches!(report.key, EntityKey::Object(_)));
                 self.object_arrivals += objects.count() as u64;
                 self.arrivals += summary.handoffs.len() as u64;
+                self.late += summary.handoffs.iter().filter(|report| report.late).count() as u64;
             }
             RegionToEdge::NotOwner { player } | RegionToEdge::Left { player } => {
                 panic!("player {player} has no home at region {region}");

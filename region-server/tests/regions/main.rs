@@ -122,6 +122,35 @@ fn walking_over_a_border_is_seen_by_nobody() {
     }
 }
 
+/// Where four regions meet, with an edge that foresees nothing: a player who turns from one neighbour
+/// to another finds each of them ready, because whoever is near is offered the player.
+#[test]
+fn around_a_corner_every_neighbour_is_ready() {
+    let plugins = build::own_plugins(&["movement", "ledger", "chat"]);
+    let mut world = Harness::new(plugins.path(), 2, 30, 5, Delays::SHORT);
+    world.foresight = false;
+    // Three leaves through the corner, 30 m long: in by one region and out by any other.
+    let pose = |elapsed: f64| {
+        let (angle, pace) = (0.55 * elapsed, 0.55);
+        let (reach, change) = (30.0 * (1.5 * angle).sin(), 45.0 * (1.5 * angle).cos());
+        let position = Position::from_metres([reach * angle.cos(), reach * angle.sin(), 1.0]).unwrap();
+        let along = [change * angle.cos() - reach * angle.sin(), change * angle.sin() + reach * angle.cos()];
+        let [vx, vy] = along.map(|metres| (metres * pace) as f32);
+        Pose { position, velocity: [vx, vy, 0.0], yaw: 0.0 }
+    };
+    let player = world.join(1, [0.0, 0.0, 1.0], Spelling::Binary);
+    world.run_until(world.now + Duration::from_millis(500));
+    let begun = world.now;
+    for step in 1..=800_u64 {
+        world.run_until(begun + Duration::from_millis(step * 50));
+        world.walk(player, pose((world.now - begun).as_secs_f64()));
+    }
+    world.run_until(world.now + Duration::from_secs(1));
+    assert!(world.arrivals >= 12, "{} arrivals", world.arrivals);
+    assert_eq!(world.late, 0, "of {} arrivals", world.arrivals);
+    assert_eq!(world.clients[&player].faults, Faults::default());
+}
+
 /// Control: the same eyes see what a slow disk does to handoffs, and inputs are safe all the same.
 #[test]
 fn a_slow_disk_is_seen_and_loses_nothing() {
