@@ -14,6 +14,7 @@
 mod crossing;
 mod giving;
 mod input;
+mod leaving;
 mod neighbour;
 mod post;
 mod record;
@@ -44,8 +45,9 @@ use crate::plugin::PluginHost;
 use crate::world::World;
 use crossing::Crossing;
 use input::Nonces;
+use leaving::{Parking, Retiring};
 use post::Broadcast;
-use session::{Join, Parking};
+use session::Join;
 
 /// What a region is told at its start.
 #[derive(Debug, Clone)]
@@ -113,7 +115,7 @@ pub struct Region {
 
     stats: Stats,
     reports: Vec<horizon_protocol::link::HandoffReport>,
-    retiring: Option<session::Retiring>,
+    retiring: Option<Retiring>,
     silent: bool,
     now: Duration,
     out: Vec<Output>,

@@ -1,23 +1,21 @@
-//! Sessions: players who come, go on, linger and leave.
+//! Sessions: players who come and go on, and their inputs.
 //!
 //! ```text
 //!           no record: first      parked: keep
 //!   Open ─▶ look up the record ─────────────────▶ compare-and-set ─▶ in the world ─▶ Attach
-//!     │ owned already: the lanes go on or begin anew                    │  Close: lingers
-//!     └────────────────────────────────────────────▶ Attach             ▼
-//!                                      gone ◀── record without holder ◀── Parking
+//!     │ owned already: the lanes go on or begin anew
+//!     └────────────────────────────────────────────▶ Attach
 //! ```
 
 use horizon_handoff::lanes::{Admission, EventTail, InputLane, MoveBuffer, SessionState};
 use horizon_handoff::{Capsule, CasOutcome, CasRequest, Expect, Record};
-use horizon_model::{EdgeId, EntityId, Epoch, HandoffId, ObjectTypeId, PlayerId, Tick};
+use horizon_model::{EdgeId, EntityId, Epoch, HandoffId, ObjectTypeId, PlayerId};
 use horizon_protocol::link::{EntityKey, Lane, OpenSession, RegionToEdge, Tables};
-use tracing::{debug, error, info, warn};
+use tracing::{debug, error, info};
 
 use super::crossing::{Recorded, observer_of};
 use super::{Output, Region};
-use crate::journal::Gone;
-use crate::plugin::{CoreEvent, PlayerConnectedEvent, PlayerDisconnectedEvent, RegionStoppingEvent};
+use crate::plugin::{CoreEvent, PlayerConnectedEvent};
 use crate::world::{Entity, PendingInput, PlayerState};
 
 /// Frames in flight to one client at the most.
@@ -27,28 +25,21 @@ pub(super) const MAX_CREDIT: u8 = 2;
 #[derive(Debug)]
 pub(super) struct Join {
     edge: EdgeId,
-    open: OpenSession,
+    pub(super) open: OpenSession,
     stage: Stage,
+}
+
+impl Join {
+    /// Whether nothing was asked of the store yet but who the player is.
+    pub(super) const fn is_lookup(&self) -> bool {
+        matches!(self.stage, Stage::Lookup)
+    }
 }
 
 #[derive(Debug)]
 enum Stage {
     Lookup,
     Claim { handoff: HandoffId, entity: Box<Entity>, brand_new: bool },
-}
-
-/// A player who is on the way out of the world.
-#[derive(Debug)]
-pub(super) struct Parking {
-    handoff: HandoffId,
-    id: EntityId,
-}
-
-/// A region that is being given back.
-#[derive(Debug, Default)]
-pub(super) struct Retiring {
-    saved_at: Option<Tick>,
-    told: bool,
 }
 
 impl Region {
@@ -349,157 +340,12 @@ impl Region {
         }
     }
 
-    /// The socket is gone; the avatar lingers, or leaves at once after a goodbye.
-    pub(super) fn close(&mut self, player: PlayerId, session_epoch: Epoch, bye: bool) {
-        self.joins.retain(|joining, join| {
-            *joining != player
-                || join.open.session_epoch > session_epoch
-                || !matches!(join.stage, Stage::Lookup)
-        });
-        let leaves_at = self.world.tick + if bye { 0 } else { self.config.linger_ticks };
-        let Some(state) = self.world.avatar(player).and_then(|entity| entity.player.as_deref_mut()) else {
-            return;
-        };
-        if state.session.session_epoch <= session_epoch {
-            state.connected = false;
-            state.leaves_at = Some(leaves_at);
-        }
-    }
-
-    /// An edge is gone with all its sockets; their players resume at another one.
-    pub(super) fn edge_down(&mut self, edge: EdgeId) {
-        self.edges.remove(&edge);
-        let leaves_at = self.world.tick + self.config.linger_ticks;
-        for entity in self.world.entities.values_mut() {
-            if let Some(state) = entity.player.as_deref_mut()
-                && state.session.edge == edge
-            {
-                state.connected = false;
-                state.leaves_at.get_or_insert(leaves_at);
-            }
-        }
-    }
-
     /// State frames were lost on the way to an edge: what its clients hold is unknown.
     pub(super) fn frames_lost(&mut self, edge: EdgeId) {
         for entity in self.world.entities.values() {
             if entity.player.as_ref().is_some_and(|state| state.session.edge == edge) {
                 self.world.gorc.reset_view(observer_of(entity.id));
             }
-        }
-    }
-
-    /// Lets avatars leave whose time has come.
-    pub(super) fn run_timers(&mut self, tick: Tick) {
-        let retiring = self.retiring.is_some();
-        let due: Vec<EntityId> = self
-            .world
-            .entities
-            .values()
-            .filter(|entity| !entity.frozen && !entity.parked)
-            .filter(|entity| {
-                entity
-                    .player
-                    .as_ref()
-                    .is_some_and(|state| retiring || state.leaves_at.is_some_and(|at| at <= tick))
-            })
-            .map(|entity| entity.id)
-            .collect();
-        for id in due {
-            self.park(id);
-        }
-    }
-
-    /// Saves an avatar that leaves the world.
-    fn park(&mut self, id: EntityId) {
-        let Some(EntityKey::Player(player)) = self.world.entities.get(&id).map(|entity| entity.key) else {
-            return;
-        };
-        let expect = Expect { epoch: self.epoch_of(id), region: self.world.region };
-        self.host.core(
-            &mut self.world,
-            &CoreEvent::PlayerDisconnected(PlayerDisconnectedEvent { player_id: player, entity: id }),
-        );
-        self.deliver_effects();
-        let handoff = self.nonces.fresh();
-        let Some(request) = self.claim(id, Some(expect), handoff, true) else {
-            return;
-        };
-        if let Some(entity) = self.world.entities.get_mut(&id) {
-            // From here on nothing may change it: the record must be what was saved.
-            entity.parked = true;
-            entity.frozen = true;
-        }
-        self.world.gorc.set_muted(observer_of(id), true);
-        self.parking.insert(player, Parking { handoff, id });
-        self.out.push(Output::Cas(vec![request]));
-    }
-
-    /// An answer to a farewell; whether it was one.
-    pub(super) fn parking_answer(&mut self, request: &CasRequest, outcome: &CasOutcome) -> bool {
-        let EntityKey::Player(player) = request.key else {
-            return false;
-        };
-        if self.parking.get(&player).is_none_or(|parking| parking.handoff != request.handoff) {
-            return false;
-        }
-        let Some(Parking { id, .. }) = self.parking.remove(&player) else {
-            return false;
-        };
-        if !matches!(outcome, CasOutcome::Won(_)) {
-            warn!(%player, ?outcome, "a leaving player's record belongs to another region");
-        }
-        let epoch = self.epoch_of(id);
-        self.forget_crossing(id);
-        self.world.gorc.remove_observer(observer_of(id));
-        let edge = self
-            .world
-            .remove(id, gorc::LeaveReason::Gone)
-            .and_then(|entity| entity.player)
-            .map(|state| state.session.edge);
-        self.record_gone(Gone { entity: id, key: request.key, epoch });
-        if let Some(edge) = edge {
-            self.out.push(Output::Edge(edge, Lane::Control, RegionToEdge::Left { player }));
-        }
-        self.retry_waiting_opens();
-        self.retire_if_done();
-        true
-    }
-
-    /// Save everything and give the region back.
-    pub(super) fn retire(&mut self) {
-        if self.retiring.is_none() {
-            info!(region = %self.world.region, "retiring");
-            self.retiring = Some(Retiring::default());
-            let region = self.world.region;
-            self.host.core(&mut self.world, &CoreEvent::RegionStopping(RegionStoppingEvent { region }));
-        }
-    }
-
-    /// Whether the last word can be said: nobody is on the way in or out, and all of it is durable.
-    pub(super) fn retire_if_done(&mut self) {
-        let busy = !self.parking.is_empty()
-            || !self.joins.is_empty()
-            || !self.world.players.is_empty()
-            || self.crossings.values().any(|crossing| crossing.source.is_frozen())
-            || self.shadows.keys().any(|key| self.target.is_staged(*key));
-        let (tick, durable) = (self.world.tick, self.durable);
-        let Some(retiring) = self.retiring.as_mut().filter(|retiring| !busy && !retiring.told) else {
-            return;
-        };
-        match retiring.saved_at {
-            None => {
-                retiring.saved_at = Some(tick + self.config.rate.step());
-                self.flush = true;
-                self.want_snapshot = true;
-            }
-            Some(at) if durable >= at => {
-                retiring.told = true;
-                self.silent = true;
-                let region = self.world.region;
-                self.out.push(Output::Retired(region));
-            }
-            Some(_) => self.flush = true,
         }
     }
 

@@ -13,7 +13,7 @@ const SLACK: usize = 25;
 const ENDINGS: &[&str] = &[".rs", ".js", ".css", ".html"];
 
 /// Files that were longer when the rule came, and how long they may be. Numbers may only fall.
-const LONGER: &[(&str, usize)] = &[("region-server/src/region/session.rs", 525)];
+const LONGER: &[(&str, usize)] = &[];
 
 /// Files beyond the limit, and rows that are not needed any more.
 pub fn check(tree: &Tree) -> Vec<Finding> {
