@@ -20,6 +20,7 @@ mod layout;
 mod load;
 mod procfs;
 mod run;
+mod signals;
 mod status;
 mod test;
 mod trace;

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use clap::Args;
 use serde_json::Value;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::cargo::{self, Built, Profile};
 use crate::failure::{Failure, Outcome};
 use crate::layout::{self, Plan, Ports};
 use crate::load::{Load, Order};
+use crate::signals::Signals;
 use crate::status::Display;
 use crate::tree::Tree;
 use crate::{configuration::Configuration, http};
@@ -49,27 +49,6 @@ pub(crate) struct Options {
     /// Players connect here; the ports of the other listeners follow
     #[arg(long, default_value_t = 7777)]
     port: u16,
-}
-
-/// What the run commands of every kind hear.
-struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-impl Signals {
-    fn new() -> Outcome<Self> {
-        let failed = |error| format!("cannot listen to signals: {error}");
-        let interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
-        Ok(Self { interrupt, terminate: signal(SignalKind::terminate()).map_err(failed)? })
-    }
-
-    async fn heard(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
-    }
 }
 
 /// Runs until a signal, then ends everything in order.

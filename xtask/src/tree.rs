@@ -166,8 +166,11 @@ impl Tree {
 
 impl Drop for Tree {
     fn drop(&mut self) {
-        for (pid, _) in procfs::with_config(&self.configuration.file) {
-            procfs::kill_group(pid);
+        // Twice: atlas may have started a region server while the list was made.
+        for _ in 0..2 {
+            for (pid, _) in procfs::with_config(&self.configuration.file) {
+                procfs::kill_group(pid);
+            }
         }
     }
 }

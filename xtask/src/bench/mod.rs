@@ -14,6 +14,7 @@ use tempfile::TempDir;
 use crate::cargo::{self, Built, Profile};
 use crate::failure::Outcome;
 use crate::layout::{self, Plan, Ports};
+use crate::signals::Signals;
 use crate::tree::Tree;
 
 /// What is measured.
@@ -71,9 +72,16 @@ pub(crate) struct IdleOptions {
 /// Measures, and prints what was found.
 pub(crate) async fn run(what: What) -> Outcome<()> {
     let built = cargo::build(Profile::Release)?;
-    let found = match what {
-        What::Crossings(options) => crossings::measure(&built, &options).await?,
-        What::Idle(options) => idle::measure(&built, &options).await?,
+    let mut signals = Signals::new()?;
+    let measured = async {
+        match what {
+            What::Crossings(options) => crossings::measure(&built, &options).await,
+            What::Idle(options) => idle::measure(&built, &options).await,
+        }
+    };
+    let found = tokio::select! {
+        found = measured => found?,
+        () = signals.heard() => return Err("interrupted; everything was killed".to_owned().into()),
     };
     println!("{found}");
     Ok(())
