@@ -1,7 +1,5 @@
 //! Writes bodies: gathers entries in any order, then lays them out in the specified one.
 
-use std::fmt::Write as _;
-
 use horizon_model::{Cell, EntityId, ObjectSchema, Tick};
 
 use crate::json;
@@ -246,16 +244,4 @@ impl Body {
 
 fn channel_of(block: &Block) -> usize {
     if block.kind == KIND_LEAVE { 3 } else { usize::from(block.header >> 2 & 3) }
-}
-
-/// Appends whole centimetres as metres, with as many digits as needed.
-pub(crate) fn write_cm(text: &mut String, cm: i64) {
-    let sign = if cm < 0 { "-" } else { "" };
-    let (whole, rest) = (cm.unsigned_abs() / 100, cm.unsigned_abs() % 100);
-    let written = match rest {
-        0 => write!(text, "{sign}{whole}"),
-        _ if rest.is_multiple_of(10) => write!(text, "{sign}{whole}.{}", rest / 10),
-        _ => write!(text, "{sign}{whole}.{rest:02}"),
-    };
-    written.expect("a string takes any text");
 }

@@ -8,9 +8,9 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
-use crate::body::write_cm;
+use crate::error::DecodeError;
 use crate::quantise::{Precision, dequantise_yaw, quantise, quantise_velocity, quantise_yaw};
-use crate::wire::{DecodeError, Enter, LeaveReason, Update, Visitor};
+use crate::wire::{Enter, LeaveReason, Update, Visitor};
 
 /// Decimals of a heading: enough to find the step of a 65536th of a turn again.
 const YAW_SCALE: f64 = 1e5;
@@ -78,6 +78,18 @@ fn write_three(text: &mut String, key: &str, cm: [i64; 3]) {
         write_cm(text, cm);
     }
     text.push(']');
+}
+
+/// Appends whole centimetres as metres, with as many digits as needed.
+fn write_cm(text: &mut String, cm: i64) {
+    let sign = if cm < 0 { "-" } else { "" };
+    let (whole, rest) = (cm.unsigned_abs() / 100, cm.unsigned_abs() % 100);
+    let written = match rest {
+        0 => write!(text, "{sign}{whole}"),
+        _ if rest.is_multiple_of(10) => write!(text, "{sign}{whole}.{}", rest / 10),
+        _ => write!(text, "{sign}{whole}.{rest:02}"),
+    };
+    written.expect("a string takes any text");
 }
 
 fn write_yaw(text: &mut String, yaw: f32) {

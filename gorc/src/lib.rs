@@ -19,6 +19,8 @@
 
 mod body;
 mod cadence;
+mod candidate;
+mod error;
 mod interest;
 mod json;
 mod object;
@@ -27,12 +29,14 @@ mod quantise;
 mod registry;
 mod replication;
 mod row;
+mod stats;
 mod varint;
 mod view;
 pub mod wire;
 
 pub use body::Body;
 pub use cadence::due;
+pub use error::DecodeError;
 pub use interest::Anchor;
 pub use json::decode_json;
 pub use object::NewObject;
@@ -41,6 +45,7 @@ pub use quantise::{
     Place, Precision, dequantise, dequantise_velocity, dequantise_yaw, quantise, quantise_velocity,
     quantise_yaw,
 };
-pub use replication::{Gorc, Stats};
+pub use replication::Gorc;
+pub use stats::Stats;
 pub use view::{Held, View};
-pub use wire::{DecodeError, Enter, LeaveReason, Spelling, Update, Visitor, decode};
+pub use wire::{Enter, LeaveReason, Spelling, Update, Visitor, decode};

@@ -10,14 +10,14 @@ use std::cmp::Ordering;
 use std::collections::VecDeque;
 use std::fmt;
 
-use horizon_model::{EntityId, Position, TICKS_PER_SECOND, Tick};
+use horizon_model::{EntityId, TICKS_PER_SECOND, Tick};
 
 use crate::body::Body;
+use crate::candidate::Candidate;
 use crate::interest::{Anchor, NONE, level};
-use crate::object::{Object, Sample};
-use crate::registry::ObjectType;
-use crate::replication::Stats;
+use crate::object::Sample;
 use crate::row::Row;
+use crate::stats::Stats;
 use crate::view::{Held, View};
 use crate::wire::{Enter, LeaveReason, MAX_FIELDS, Spelling, Update};
 
@@ -62,16 +62,6 @@ pub struct ObserverSpec {
     /// Added to every radius, in metres: 0 for clients, a few for neighbour regions, so that what
     /// they hold is never coarser than what their clients need.
     pub margin_metres: f64,
-}
-
-/// An object as one step looks at it.
-pub(crate) struct Candidate<'a> {
-    pub(crate) entity: EntityId,
-    pub(crate) position: Position,
-    pub(crate) object: &'a Object,
-    pub(crate) kind: &'a ObjectType,
-    /// Channels due by the step's own tick, for an object without a new sample.
-    pub(crate) idle_due: u8,
 }
 
 #[derive(Debug)]

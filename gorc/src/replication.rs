@@ -7,25 +7,14 @@ use horizon_model::{EntityId, ObjectSchema, ObjectTypeId, PlayerId, Pose, Tick, 
 
 use crate::body::Body;
 use crate::cadence::due_mask;
+use crate::candidate::Candidate;
 use crate::interest::Anchor;
 use crate::object::{NewObject, Object};
-use crate::observer::{Candidate, Observer, ObserverId, ObserverSpec};
+use crate::observer::{Observer, ObserverId, ObserverSpec};
 use crate::registry::Registry;
+use crate::stats::Stats;
 use crate::view::View;
 use crate::wire::{LeaveReason, Spelling};
-
-/// What was sent since it was last asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Stats {
-    /// Bytes by channel; leaves count as metadata.
-    pub channel_bytes: [u64; 4],
-    /// Enters told.
-    pub enters: u64,
-    /// Updates told.
-    pub updates: u64,
-    /// Leaves told.
-    pub leaves: u64,
-}
 
 /// Objects, observers, and what each observer has been told.
 #[derive(Debug)]

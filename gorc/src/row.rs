@@ -2,8 +2,8 @@
 
 use horizon_model::{EntityId, Tick};
 
+use crate::candidate::Candidate;
 use crate::interest::NONE;
-use crate::observer::Candidate;
 
 /// One object in one observer's eyes.
 #[derive(Debug, Clone, Copy)]

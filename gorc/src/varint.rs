@@ -1,6 +1,6 @@
 //! Unsigned LEB128 and zigzag, written in the shortest form.
 
-use crate::wire::DecodeError;
+use crate::error::DecodeError;
 
 /// Appends `value`, seven bits per byte, low bits first.
 pub(crate) fn write(out: &mut Vec<u8>, mut value: u64) {

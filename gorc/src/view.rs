@@ -2,8 +2,8 @@
 
 use horizon_model::{EntityId, Tick};
 
+use crate::error::DecodeError;
 use crate::varint::{self, Reader};
-use crate::wire::DecodeError;
 
 /// One object that a client holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
