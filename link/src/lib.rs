@@ -15,6 +15,7 @@
 
 mod error;
 mod frame;
+mod identity;
 mod node;
 mod peer;
 pub mod pki;
@@ -27,6 +28,6 @@ mod writer;
 pub use error::{LinkError, SendError};
 pub use frame::{Frame, FrameError, Message};
 pub use horizon_protocol::link::{Lane, Preamble, Role};
+pub use identity::{CertRole, Identity};
 pub use node::Node;
 pub use peer::{Peer, PeerReceiver, PeerSender};
-pub use pki::{CertRole, Identity};

@@ -11,8 +11,8 @@ use rustix::net::sockopt;
 use tokio::sync::{Mutex, Semaphore, mpsc};
 use tokio::time::timeout;
 
+use crate::identity::{Identity, SERVER_NAME};
 use crate::peer::{CLOSED, Peer};
-use crate::pki::Identity;
 use crate::{LinkError, tls};
 
 /// From the first packet until both sides know each other.
@@ -79,7 +79,7 @@ impl Node {
         let unreachable = |why: String| LinkError::Unreachable { address: address.to_owned(), why };
         let opened = timeout(HANDSHAKE, async {
             let target = self.resolve(address).await.map_err(|error| unreachable(error.to_string()))?;
-            let connecting = self.endpoint.connect(target, tls::SERVER_NAME);
+            let connecting = self.endpoint.connect(target, SERVER_NAME);
             let connecting = connecting.map_err(|error| unreachable(error.to_string()))?;
             let connection = connecting.await.map_err(|error| unreachable(explain(&error)))?;
             greet(connection, address, &self.preamble, Side::Dials).await

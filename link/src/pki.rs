@@ -26,7 +26,8 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use rustls::sign::CertifiedKey;
 
-use crate::tls;
+use crate::identity::{self, SERVER_NAME};
+pub use crate::identity::{CertRole, Identity};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// What is issued is good for this long.
@@ -37,25 +38,6 @@ const AUTHORITY_LIFETIME: Duration = DAY.saturating_mul(3650);
 const RENEW_BEFORE: Duration = DAY.saturating_mul(30);
 /// Clocks may be wrong by this much.
 const BACKDATED: Duration = DAY;
-
-/// Who a certificate speaks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CertRole {
-    /// An Atlas process on links.
-    Edge,
-    /// A region server on links.
-    Region,
-    /// Atlas towards players.
-    Tls,
-}
-
-/// A certificate with its key and the authority that the peers' must come from.
-#[derive(Debug)]
-pub struct Identity {
-    pub(crate) chain: Vec<CertificateDer<'static>>,
-    pub(crate) key: PrivateKeyDer<'static>,
-    pub(crate) authority: CertificateDer<'static>,
-}
 
 /// Why there are no certificates. The process should not start.
 #[derive(Debug, thiserror::Error)]
@@ -79,43 +61,6 @@ pub enum PkiError {
     /// Others on the machine can read a key.
     #[error("{0} can be read by others; run `chmod 600 {0}`")]
     Exposed(String),
-}
-
-impl CertRole {
-    /// What `edge`, `region` and `tls` files begin with.
-    pub const fn stem(self) -> &'static str {
-        match self {
-            Self::Edge => "edge",
-            Self::Region => "region",
-            Self::Tls => "tls",
-        }
-    }
-
-    /// The URI in a link certificate's subject alternative names.
-    pub const fn uri(self) -> &'static str {
-        match self {
-            Self::Edge => "horizon://edge",
-            Self::Region => "horizon://region",
-            Self::Tls => "horizon://players",
-        }
-    }
-}
-
-impl Identity {
-    /// The certificate, then what lies between it and the authority.
-    pub fn chain(&self) -> &[CertificateDer<'static>] {
-        &self.chain
-    }
-
-    /// The private key, to hand to a TLS configuration.
-    pub fn key(&self) -> PrivateKeyDer<'static> {
-        self.key.clone_key()
-    }
-
-    /// The authority's certificate.
-    pub const fn authority(&self) -> &CertificateDer<'static> {
-        &self.authority
-    }
 }
 
 /// Makes the authority and every certificate in `dir` where they are missing. `names` are further
@@ -200,7 +145,7 @@ fn load(dir: &Path, role: CertRole) -> Result<Identity, PkiError> {
     let (pem, key) = (dir.join(format!("{}.pem", role.stem())), dir.join(format!("{}.key", role.stem())));
     let chain = load_certificates(&pem)?;
     let private = PrivateKeyDer::from_pem_slice(&read(&key)?).map_err(|error| broken(&key, error))?;
-    CertifiedKey::from_der(chain.clone(), private.clone_key(), &tls::provider())
+    CertifiedKey::from_der(chain.clone(), private.clone_key(), &identity::provider())
         .map_err(|error| broken(&pem, format!("certificate and key do not belong together ({error})")))?;
     let authority = load_certificates(&dir.join("ca.pem"))?.swap_remove(0);
     Ok(Identity { chain, key: private, authority })
@@ -254,7 +199,7 @@ fn is_trusted(identity: &Identity, role: CertRole, at: SystemTime) -> bool {
 fn subject_names(role: CertRole, names: &[String]) -> Result<Vec<SanType>, rcgen::Error> {
     let own: &[&str] = match role {
         CertRole::Tls => &["localhost", "127.0.0.1", "::1"],
-        CertRole::Edge | CertRole::Region => &[tls::SERVER_NAME],
+        CertRole::Edge | CertRole::Region => &[SERVER_NAME],
     };
     let mut found = Vec::new();
     for name in own.iter().copied().chain(names.iter().map(String::as_str)) {

@@ -9,6 +9,7 @@ use rkyv::{Archive, Deserialize, Serialize};
 use tempfile::TempDir;
 use tokio::time::timeout;
 
+use crate::identity::SERVER_NAME;
 use crate::pki::{self, CertRole, load_identity};
 use crate::{Lane, LinkError, Node, Peer, PeerReceiver, Role, SendError, tls, writer};
 
@@ -182,7 +183,7 @@ async fn rogue(dir: &Path, edge: &Node) -> (quinn::Endpoint, quinn::Connection, 
     let mut endpoint =
         quinn::Endpoint::client("127.0.0.1:0".parse().expect("an address")).expect("a free port");
     endpoint.set_default_client_config(client);
-    let connecting = endpoint.connect(edge.local_addr(), tls::SERVER_NAME).expect("started");
+    let connecting = endpoint.connect(edge.local_addr(), SERVER_NAME).expect("started");
     let connection = within(connecting).await.expect("connected");
     let (mut send, _receive) = within(connection.open_bi()).await.expect("open");
     within(send.write_all(&preamble(REGION).encode())).await.expect("written");

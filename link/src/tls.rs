@@ -12,17 +12,14 @@ use quinn::{
     TransportConfig, VarInt,
 };
 use rustls::client::{Resumption, WebPkiServerVerifier};
-use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::CertificateDer;
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::version::TLS13;
 use rustls::{RootCertStore, client};
 
 use crate::LinkError;
-use crate::pki::{CertRole, Identity};
+use crate::identity::{CertRole, Identity, provider};
 
-/// Every certificate of a link carries this DNS name, since TLS clients check one.
-pub(crate) const SERVER_NAME: &str = "horizon";
 const ALPN: &[u8] = b"horizon-link";
 /// Taken for a round trip before the first is measured. Links stay within one place, and a dialler says
 /// its first packet again after three of these: whoever comes back is found at once.
@@ -36,10 +33,6 @@ pub(crate) const MAX_STREAMS: u32 = 64;
 const STREAM_WINDOW: u32 = 4 * 1024 * 1024;
 /// Unread bytes per connection.
 const CONNECTION_WINDOW: u32 = 32 * 1024 * 1024;
-
-pub(crate) fn provider() -> Arc<CryptoProvider> {
-    Arc::new(aws_lc_rs::default_provider())
-}
 
 fn refused(error: impl Into<Box<dyn Error>>) -> LinkError {
     LinkError::Identity(error.into().to_string())
