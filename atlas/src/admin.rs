@@ -22,7 +22,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::hub::ToHub;
+use crate::inbox::ToHub;
 
 /// Name of the token's file in the data folder.
 pub const TOKEN_FILE: &str = "operator.token";

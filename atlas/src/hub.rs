@@ -10,7 +10,7 @@ use std::time::Duration;
 use horizon_handoff::EntityKey;
 use horizon_handoff::predict::{Need, Policy};
 use horizon_model::{Epoch, RegionId, WorkerId};
-use horizon_protocol::link::{Band, EdgeToRegion, Lane, Placement, Registration, Summary};
+use horizon_protocol::link::{Band, EdgeToRegion, Lane, Registration, Summary};
 use horizon_service::clock::boot_time;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
@@ -18,14 +18,13 @@ use tokio::time::{Instant, sleep_until};
 use crate::director::{Director, Input, Output, Settings, Why};
 use crate::edge::Edge;
 use crate::edge::registry::ToSession;
-use crate::links::{Routes, Way, WorkerLink};
+pub use crate::inbox::{HUB_MESSAGES, ToHub};
 use crate::live;
 use crate::prediction::Prediction;
 use crate::provision::Provisioner;
+use crate::routes::{Routes, Way, WorkerLink};
 use crate::view::View;
 
-/// Messages that may wait for the hub. Readers of links wait where it is full.
-pub const HUB_MESSAGES: usize = 4_096;
 /// Beyond the life of a lease, workers that run already have this long after the start of Atlas to
 /// register again. They dial every 200 ms; a lease that nobody renews has ended by then.
 pub const SETTLE_MARGIN: Duration = Duration::from_millis(700);
@@ -39,66 +38,6 @@ const CLOCK_TOLERANCE: Duration = Duration::from_millis(250);
 const EVICT_AGAIN_AFTER: Duration = Duration::from_millis(200);
 /// Deadlines are not looked at more often than this, so that none becomes a busy loop.
 const SHORTEST_WAIT: Duration = Duration::from_millis(5);
-
-/// What concerns regions.
-#[derive(Debug)]
-pub enum ToHub {
-    /// A worker said who it is.
-    Registered {
-        /// What it said.
-        registration: Box<Registration>,
-        /// Its link.
-        link: Arc<WorkerLink>,
-    },
-    /// A link is gone.
-    LinkLost {
-        /// Whose.
-        worker: WorkerId,
-        /// Which of its links.
-        serial: u64,
-    },
-    /// A process has ended.
-    Exited(u32),
-    /// A worker serves a region.
-    Placed(Placement),
-    /// A worker could not take over a region.
-    NotPlaced {
-        /// Who.
-        worker: WorkerId,
-        /// Which.
-        region: RegionId,
-        /// Why, in a sentence.
-        why: String,
-    },
-    /// A worker gave a region back.
-    Retired {
-        /// Who.
-        worker: WorkerId,
-        /// Which.
-        region: RegionId,
-    },
-    /// The lease of a worker that is gone has ended.
-    Evicted(RegionId),
-    /// Bodies near a border.
-    Band(Band),
-    /// A region at a glance.
-    Summary(Box<Summary>),
-    /// Somebody needs a region.
-    Ensure {
-        /// Which.
-        region: RegionId,
-        /// Who.
-        why: Why,
-    },
-    /// Whether this edge holds the director lease.
-    Leads(bool),
-    /// What is going on, as JSON.
-    Status(oneshot::Sender<String>),
-    /// Handoffs after a number, as JSON.
-    Handoffs(u64, oneshot::Sender<String>),
-    /// Stop the whole world; answered when every worker is gone, and dropped where this edge may not.
-    Shutdown(oneshot::Sender<()>),
-}
 
 /// How the grid begins: what the store knew at the start of this process.
 #[derive(Debug, Clone, Copy)]

@@ -21,10 +21,12 @@ pub mod director;
 pub mod edge;
 pub mod figures;
 pub mod hub;
+pub mod inbox;
 pub mod links;
 pub mod live;
 pub mod prediction;
 pub mod provision;
+pub mod routes;
 mod start;
 pub mod view;
 

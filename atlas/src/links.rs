@@ -3,100 +3,25 @@
 //! One task per link reads. What sessions wait for goes straight to them; what concerns regions goes
 //! to the [`hub`](crate::hub). The clock is answered here, at once.
 
-use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use horizon_link::{Frame, Node, Peer, PeerReceiver, PeerSender, SendError};
-use horizon_model::{Epoch, PlayerId, RegionId, Tick, WorkerId};
+use horizon_link::{Frame, Node, Peer, PeerReceiver};
+use horizon_model::{Epoch, PlayerId, RegionId, Tick};
 use horizon_protocol::client::EventName;
-use horizon_protocol::link::{EdgeToRegion, Lane, Placement, RegionToEdge, Registration, Role, StateBatch};
-use tokio::sync::Notify;
+use horizon_protocol::link::{EdgeToRegion, Lane, RegionToEdge, Registration, Role, StateBatch};
 use tokio::time::timeout;
 
 use crate::edge::registry::ToSession;
 use crate::edge::{Edge, frames};
-use crate::hub::ToHub;
+use crate::inbox::ToHub;
+pub use crate::routes::{Routes, Way, WorkerLink};
 
 /// A worker says who it is within this time, or its link is closed.
 const REGISTRATION: Duration = Duration::from_secs(5);
-/// Credit is collected this long per link, so that a tick's worth of it is one message.
-const CREDIT_PAUSE: Duration = Duration::from_millis(2);
 /// Stands for "both names are spelled out".
 const SPELLED: u16 = u16::MAX;
-
-static SERIALS: AtomicU64 = AtomicU64::new(0);
-
-/// An open link to a worker.
-#[derive(Debug)]
-pub struct WorkerLink {
-    /// Who.
-    pub worker: WorkerId,
-    /// Rises with every link, so that a late report about an old one is recognised.
-    pub serial: u64,
-    sender: PeerSender,
-    credits: Mutex<Vec<(PlayerId, u8)>>,
-    credits_due: Notify,
-}
-
-/// A region that can be reached.
-#[derive(Debug, Clone)]
-pub struct Way {
-    /// Who serves it.
-    pub placement: Placement,
-    /// The link to them.
-    pub link: Arc<WorkerLink>,
-}
-
-/// Every region that can be reached, at one moment.
-#[derive(Debug, Default)]
-pub struct Routes(pub BTreeMap<RegionId, Way>);
-
-impl WorkerLink {
-    fn new(worker: WorkerId, sender: PeerSender) -> Arc<Self> {
-        let serial = SERIALS.fetch_add(1, Ordering::Relaxed);
-        let link = Self { worker, serial, sender, credits: Mutex::default(), credits_due: Notify::new() };
-        Arc::new(link)
-    }
-
-    /// Queues `message`; never blocks.
-    ///
-    /// # Errors
-    ///
-    /// [`SendError`]; the caller sends again or waits for another route.
-    pub fn send(&self, lane: Lane, message: &EdgeToRegion) -> Result<(), SendError> {
-        self.sender.send(lane, message)
-    }
-
-    /// Gives credit for `frames` back to the region, within a few milliseconds.
-    pub fn credit(&self, player: PlayerId, frames: u8) {
-        self.credits.lock().unwrap_or_else(PoisonError::into_inner).push((player, frames));
-        self.credits_due.notify_one();
-    }
-
-    /// Ends the link.
-    pub fn close(&self) {
-        self.sender.close();
-    }
-
-    /// Waits, at most `within`, until the peer has everything that was queued, and closes.
-    pub async fn finish(&self, within: Duration) {
-        self.sender.finish(within).await;
-    }
-
-    async fn pass_credit_on(&self) {
-        loop {
-            self.credits_due.notified().await;
-            tokio::time::sleep(CREDIT_PAUSE).await;
-            let credits = std::mem::take(&mut *self.credits.lock().unwrap_or_else(PoisonError::into_inner));
-            if !credits.is_empty() && self.send(Lane::Control, &EdgeToRegion::Credit(credits)).is_err() {
-                return;
-            }
-        }
-    }
-}
 
 /// Accepts workers until the node is closed.
 pub async fn accept(edge: Arc<Edge>, node: Arc<Node>) {

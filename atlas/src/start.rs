@@ -27,10 +27,12 @@ use crate::edge::ticket::TicketOffice;
 use crate::edge::tls::{self, TlsError};
 use crate::edge::{Edge, front};
 use crate::figures::Figures;
-use crate::hub::{ClockStart, HUB_MESSAGES, Hub, ToHub};
-use crate::links::{self, Routes};
+use crate::hub::{ClockStart, Hub};
+use crate::inbox::{HUB_MESSAGES, ToHub};
+use crate::links;
 use crate::live::Live;
 use crate::provision::Provisioner;
+use crate::routes::Routes;
 
 /// Players hear that this edge goes away, and connections end, within this time.
 const DRAIN: Duration = Duration::from_millis(1_800);

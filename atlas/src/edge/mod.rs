@@ -5,6 +5,7 @@
 //! that a client or the store does not still have.
 
 pub mod bucket;
+mod farewell;
 pub mod fragments;
 pub mod frames;
 pub mod front;
@@ -31,9 +32,9 @@ use horizon_state_store::StateStore;
 use tokio::sync::{mpsc, watch};
 
 use crate::figures::Figures;
-use crate::hub::ToHub;
-use crate::links::Routes;
+use crate::inbox::ToHub;
 use crate::live::Live;
+use crate::routes::Routes;
 use registry::Registry;
 use ticket::TicketOffice;
 

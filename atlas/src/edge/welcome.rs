@@ -14,9 +14,10 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
+use super::farewell::{FAREWELL, refusal_code};
 use super::gate::Admission;
 use super::identity::{Identity, identify};
-use super::session::{FAREWELL, Session, Stay};
+use super::session::{Session, Stay};
 use super::socket::Socket;
 use super::{Edge, spelling};
 
@@ -178,12 +179,4 @@ async fn refuse(edge: &Edge, socket: &mut Socket, spelling: Spelling, refused: R
         socket.close(Some(CloseFrame { code, reason: "refused".into() })).await
     };
     let _ = timeout(FAREWELL, farewell).await;
-}
-
-/// Close code that belongs to a refusal.
-pub(super) const fn refusal_code(reason: RefusedReason) -> CloseCode {
-    match reason {
-        RefusedReason::Busy => CloseCode::Again,
-        _ => CloseCode::Policy,
-    }
 }

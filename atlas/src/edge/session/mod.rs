@@ -34,16 +34,15 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Error as SocketError, Message};
 
+use super::farewell::{FAREWELL, closing_code, refusal_code};
 use super::frames::{FrameOrder, Ready};
 use super::outbox::Outbox;
 use super::registry::{Inbox, ToSession};
 use super::socket::{Socket, written};
-use super::{Edge, spelling, welcome};
+use super::{Edge, spelling};
 use client::Budget;
 use road::Road;
 
-/// Time for a last message and a close to reach the client.
-pub(super) const FAREWELL: Duration = Duration::from_millis(500);
 /// A player is in the world this long after an accepted hello, or is told to try again.
 const JOIN_PATIENCE: Duration = Duration::from_secs(10);
 /// Messages taken from the inbox before the socket is looked at again.
@@ -435,7 +434,7 @@ impl Session {
             End::Refused(reason, message) => {
                 self.edge.figures.refused(reason);
                 let refused = Refused { reason, message: message.to_owned() };
-                (Some(ServerMessage::Refused(refused)), welcome::refusal_code(reason))
+                (Some(ServerMessage::Refused(refused)), refusal_code(reason))
             }
         };
         let farewell = async {
@@ -469,15 +468,4 @@ async fn end_stay(edge: &Edge, player: PlayerId, session_epoch: Epoch) {
 
 fn slow(why: &str) -> End {
     End::Closing(ClosingReason::Slow, format!("{why}; resume when you can read"))
-}
-
-/// Close code that belongs to a closing.
-const fn closing_code(reason: ClosingReason) -> CloseCode {
-    match reason {
-        ClosingReason::Draining | ClosingReason::Shutdown => CloseCode::Away,
-        ClosingReason::Replaced => CloseCode::Library(4001),
-        ClosingReason::Slow => CloseCode::Again,
-        ClosingReason::Silent => CloseCode::Library(4002),
-        ClosingReason::Protocol => CloseCode::Policy,
-    }
 }

@@ -23,8 +23,8 @@ use horizon_state_store::StoreError;
 use super::super::ticket::Ticket;
 use super::{End, Session};
 use crate::director::Why;
-use crate::hub::ToHub;
-use crate::links::Way;
+use crate::inbox::ToHub;
+use crate::routes::Way;
 
 /// The director is asked again this often: a question may be lost, and a wish is forgotten after a
 /// while.

@@ -1,0 +1,73 @@
+//! What the hub is told: everything that concerns regions, from links, sessions and operators.
+
+use std::sync::Arc;
+
+use horizon_model::{RegionId, WorkerId};
+use horizon_protocol::link::{Band, Placement, Registration, Summary};
+use tokio::sync::oneshot;
+
+use crate::director::Why;
+use crate::routes::WorkerLink;
+
+/// Messages that may wait for the hub. Readers of links wait where it is full.
+pub const HUB_MESSAGES: usize = 4_096;
+
+/// What concerns regions.
+#[derive(Debug)]
+pub enum ToHub {
+    /// A worker said who it is.
+    Registered {
+        /// What it said.
+        registration: Box<Registration>,
+        /// Its link.
+        link: Arc<WorkerLink>,
+    },
+    /// A link is gone.
+    LinkLost {
+        /// Whose.
+        worker: WorkerId,
+        /// Which of its links.
+        serial: u64,
+    },
+    /// A process has ended.
+    Exited(u32),
+    /// A worker serves a region.
+    Placed(Placement),
+    /// A worker could not take over a region.
+    NotPlaced {
+        /// Who.
+        worker: WorkerId,
+        /// Which.
+        region: RegionId,
+        /// Why, in a sentence.
+        why: String,
+    },
+    /// A worker gave a region back.
+    Retired {
+        /// Who.
+        worker: WorkerId,
+        /// Which.
+        region: RegionId,
+    },
+    /// The lease of a worker that is gone has ended.
+    Evicted(RegionId),
+    /// Bodies near a border.
+    Band(Band),
+    /// A region at a glance.
+    Summary(Box<Summary>),
+    /// Somebody needs a region.
+    Ensure {
+        /// Which.
+        region: RegionId,
+        /// Who.
+        why: Why,
+    },
+    /// Whether this edge holds the director lease.
+    Leads(bool),
+    /// What is going on, as JSON.
+    Status(oneshot::Sender<String>),
+    /// Handoffs after a number, as JSON.
+    Handoffs(u64, oneshot::Sender<String>),
+    /// Stop the whole world; answered when every worker is gone, and dropped where this edge may not.
+    Shutdown(oneshot::Sender<()>),
+}
