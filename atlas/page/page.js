@@ -1,6 +1,6 @@
 // Draws the world and lets you walk in it.
 
-import { WorldFeed } from "/world.js";
+import { WorldFeed, placeAt } from "/world.js";
 import { Player } from "/player.js";
 
 const $ = (id) => document.getElementById(id);
@@ -113,19 +113,6 @@ function drawFlash(flash, at, now) {
   pen.globalAlpha = 1;
 }
 
-function ownPlace(object, now) {
-  const past = object.past;
-  const then = now - OWN_DELAY_MS;
-  for (let n = past.length - 1; n > 0; n--) {
-    const [a, b] = [past[n - 1], past[n]];
-    if (a.at <= then) {
-      const share = Math.min(1, (then - a.at) / Math.max(1, b.at - a.at));
-      return { x: a.x + (b.x - a.x) * share, y: a.y + (b.y - a.y) * share };
-    }
-  }
-  return past[0];
-}
-
 function drawBodies(at, now) {
   const mine = player?.entity;
   const held = player?.joined ? player.objects : new Map();
@@ -137,7 +124,7 @@ function drawBodies(at, now) {
   for (const object of held.values()) {
     if (object.id === mine || !object.past.length) continue;
     const name = typeof object.fields.name === "string" ? object.fields.name : null;
-    drawBody(object, ownPlace(object, now), at, size, name);
+    drawBody(object, placeAt(object.past, now - OWN_DELAY_MS), at, size, name);
   }
   if (player?.position && mine) {
     const [x, y] = [at.x(player.position.x), at.y(player.position.y)];

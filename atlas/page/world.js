@@ -5,6 +5,18 @@ const RETRY_MS = 1000;
 // Bodies are drawn this far in the past, between two texts.
 const DELAY_MS = 260;
 
+// Where something was at time `then`, between two of its known places; `past` is oldest first.
+export function placeAt(past, then) {
+  for (let n = past.length - 1; n > 0; n--) {
+    const [a, b] = [past[n - 1], past[n]];
+    if (a.at <= then) {
+      const share = Math.min(1, (then - a.at) / Math.max(1, b.at - a.at));
+      return { x: a.x + (b.x - a.x) * share, y: a.y + (b.y - a.y) * share };
+    }
+  }
+  return past[0];
+}
+
 export class WorldFeed {
   constructor() {
     this.text = null;
@@ -61,16 +73,7 @@ export class WorldFeed {
 
   // Where a body is drawn now.
   static place(body, now) {
-    const at = now - DELAY_MS;
-    const past = body.past;
-    for (let n = past.length - 1; n > 0; n--) {
-      const [a, b] = [past[n - 1], past[n]];
-      if (a.at <= at) {
-        const share = Math.min(1, (at - a.at) / Math.max(1, b.at - a.at));
-        return { x: a.x + (b.x - a.x) * share, y: a.y + (b.y - a.y) * share };
-      }
-    }
-    return past[0];
+    return placeAt(body.past, now - DELAY_MS);
   }
 
   regionAt(x, y) {
