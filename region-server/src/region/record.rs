@@ -7,6 +7,7 @@ use horizon_protocol::link::EntityKey;
 use super::crossing::Recorded;
 use super::{Output, Region};
 use crate::journal::{EntityPut, Gone, Snapshot, TickRecord, bury};
+use crate::world::World;
 
 impl Region {
     /// Notes an entity that left, whichever way.
@@ -40,18 +41,17 @@ impl Region {
     pub(super) fn write_record(&mut self, tick: Tick) {
         let pose_ticks = self.config.pose_ticks;
         let mut puts = Vec::new();
-        let ids: Vec<_> = self.world.entities.keys().copied().collect();
-        for id in ids {
-            let epoch = self.epoch_of(id);
-            let names = self.world.entities.get(&id).map(|entity| entity.type_id);
-            let names = self.world.field_names(names.expect("the id was just listed")).to_vec();
-            let entity = self.world.entities.get_mut(&id).expect("the id was just listed");
+        let Self { world, crossings, .. } = self;
+        let World { entities, field_names, .. } = world;
+        for (&id, entity) in entities.iter_mut() {
+            let epoch = crossings.get(&id).map_or(Epoch::ZERO, |crossing| crossing.source.epoch());
+            let names = field_names.of(entity.type_id);
             if entity.unrecorded {
                 entity.unrecorded = false;
                 entity.dirty.clear();
                 entity.pose_recorded = tick;
                 entity.recorded_pose = entity.pose;
-                let parts = entity.durable_capsule(&names).all_parts();
+                let parts = entity.durable_capsule(names).all_parts();
                 puts.push(EntityPut { entity: id, key: entity.key, epoch, complete: true, parts });
                 continue;
             }
@@ -69,7 +69,7 @@ impl Region {
                 entity.recorded_pose = entity.pose;
             }
             let key = entity.key;
-            let parts = entity.take_changes(&names);
+            let parts = entity.take_changes(names);
             puts.push(EntityPut { entity: id, key, epoch, complete: false, parts });
         }
         let mut record = std::mem::take(&mut self.record);

@@ -10,12 +10,13 @@ use horizon_protocol::link::{EdgeToRegion, Placement, RegionToEdge, RegionToRegi
 use horizon_service::clock::boot_time;
 use horizon_service::signals;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use tracing::{debug, error, info, warn};
 
 use super::Shared;
-use super::place::{self, Placed};
-use super::thread::{RegionThread, ThreadInput};
+use super::event::{Event, Placed};
+use super::handle::{RegionThread, ThreadInput};
+use super::place;
 use crate::plugin::PluginHost;
 use crate::region::Input;
 
@@ -35,21 +36,6 @@ const ORPHANED: Duration = Duration::from_secs(60);
 const SAVE_WITHIN: Duration = Duration::from_secs(8);
 /// Time to say the last words on all links.
 const FAREWELL: Duration = Duration::from_secs(1);
-
-/// Everything that can happen to a worker.
-pub(crate) enum Event {
-    EdgeUp(EdgeId, PeerSender),
-    EdgeDown(EdgeId),
-    Edge(EdgeId, Box<EdgeToRegion>),
-    WorkerUp(WorkerId, PeerSender),
-    WorkerDown(WorkerId),
-    Worker(WorkerId, Box<RegionToRegion>),
-    Placed(Box<Result<Placed, (RegionId, String)>>),
-    /// The tick thread ended: the region was given back, or lost.
-    Ended {
-        retired: bool,
-    },
-}
 
 struct Hub {
     shared: Arc<Shared>,
@@ -429,15 +415,4 @@ async fn read_worker(worker: WorkerId, mut receiver: PeerReceiver, events: &mpsc
             Err(error) => error!(%worker, %error, "an unreadable frame"),
         }
     }
-}
-
-/// Waits until `what` is so, asking often; `false` after `within`.
-pub(super) async fn wait_until(within: Duration, mut what: impl FnMut() -> bool) -> bool {
-    timeout(within, async {
-        while !what() {
-            sleep(Duration::from_millis(2)).await;
-        }
-    })
-    .await
-    .is_ok()
 }

@@ -10,6 +10,8 @@
 //! A worker registers at its edge as ready, is placed on a region, and serves it until it is told to
 //! retire or its lease is lost. It outlives its edge: it dials again and registers with what it serves.
 
+mod event;
+mod handle;
 mod hub;
 mod place;
 mod thread;

@@ -9,11 +9,12 @@ use horizon_model::{ChannelSpec, ObjectSchema, RegionId, RegionMap, TICKS_PER_SE
 use horizon_protocol::link::{EntityKey, Placement};
 use horizon_state_store::{AcquireError, StateStore, StoreError};
 use tokio::sync::mpsc;
+use tokio::time::{sleep, timeout};
 use tracing::info;
 
 use super::Shared;
-use super::hub::{Event, wait_until};
-use super::thread::{RegionThread, Start};
+use super::event::{Event, Placed};
+use super::thread::{self, Start};
 use crate::journal::{JournalError, Segment, recover};
 use crate::plugin::{LoadError, PluginHost};
 use crate::region::{Recovery, RegionConfig};
@@ -22,12 +23,6 @@ use crate::region::{Recovery, RegionConfig};
 const CLOCK_SURE: Duration = Duration::from_millis(5);
 /// How long a worker waits for its clock.
 const CLOCK_WAIT: Duration = Duration::from_secs(5);
-
-/// A region that is served from now on.
-pub(crate) struct Placed {
-    pub(crate) placement: Placement,
-    pub(crate) thread: RegionThread,
-}
 
 /// Why a region could not be taken.
 #[derive(Debug, thiserror::Error)]
@@ -117,7 +112,7 @@ async fn take(
         schemas,
     };
     let start = Start { shared: Arc::clone(shared), recovery, config, host, started, segment, lease };
-    let thread = RegionThread::start(start, events);
+    let thread = thread::start(start, events);
     let endpoint = shared.node.local_addr().to_string();
     let placement = Placement { region: lease.region, worker: shared.id, lease: lease.epoch, endpoint };
     Ok(Placed { placement, thread })
@@ -144,4 +139,15 @@ async fn claim(
         }
     }
     Err(StoreError::Unknown.into())
+}
+
+/// Waits until `what` is so, asking often; `false` after `within`.
+async fn wait_until(within: Duration, mut what: impl FnMut() -> bool) -> bool {
+    timeout(within, async {
+        while !what() {
+            sleep(Duration::from_millis(2)).await;
+        }
+    })
+    .await
+    .is_ok()
 }

@@ -16,7 +16,8 @@ use tokio::sync::mpsc;
 use tracing::{error, info, warn};
 
 use super::Shared;
-use super::hub::Event;
+use super::event::Event;
+use super::handle::{RegionThread, ThreadInput, deliver};
 use crate::journal::{Fence, FenceError, JournalWriter, Segment, Written};
 use crate::plugin::PluginHost;
 use crate::region::{Input, Output, Recovery, Region, RegionConfig};
@@ -30,20 +31,12 @@ const BATCH_GIVE_UP: Duration = Duration::from_millis(500);
 const MAX_LATE_STEPS: u64 = 8;
 /// Work times kept for the summary.
 const WINDOW: usize = 256;
+/// How often they are summarised, in ticks.
+const SUMMARISE_TICKS: u64 = 12;
 /// A step that starts later than this share of its period counts as an overrun.
 const LATE_SHARE: u32 = 2;
 /// The longest wait for one confirmation of the lease.
 const CONFIRM_WITHIN: Duration = Duration::from_secs(1);
-
-/// What the tick thread is told.
-pub(crate) enum ThreadInput {
-    Region(Input),
-    EdgeLink(EdgeId, PeerSender),
-    EdgeGone(EdgeId),
-    WorkerLink(WorkerId, PeerSender),
-    WorkerGone(WorkerId),
-    JournalLost,
-}
 
 /// Metrics of the tick thread.
 pub(crate) struct ThreadMetrics {
@@ -80,53 +73,21 @@ pub(crate) struct Start {
     pub(crate) lease: Lease,
 }
 
-/// The hub's handle to the tick thread.
-pub(crate) struct RegionThread {
-    inbox: SyncSender<ThreadInput>,
-}
-
-impl RegionThread {
-    /// Starts the thread with the lease's renewal beside it.
-    pub(crate) fn start(start: Start, events: mpsc::Sender<Event>) -> Self {
-        let (inbox, queue) = sync_channel(INBOX);
-        let runtime = Handle::current();
-        tokio::spawn(renew(Arc::clone(&start.shared), start.lease, inbox.clone()));
-        let sender = inbox.clone();
-        std::thread::Builder::new()
-            .name("tick".into())
-            .spawn(move || {
-                let retired = Ticker::new(start, runtime.clone(), sender).run(&queue);
-                drop(queue);
-                let _ = runtime.block_on(events.send(Event::Ended { retired }));
-            })
-            .expect("a thread can be started");
-        Self { inbox }
-    }
-
-    /// Queues an input; waits where the thread is far behind.
-    pub(crate) async fn send(&self, input: ThreadInput) {
-        deliver(&self.inbox, input).await;
-    }
-
-    /// Queues an input if there is room.
-    pub(crate) fn try_send(&self, input: ThreadInput) {
-        if self.inbox.try_send(input).is_err() {
-            warn!("the tick thread takes nothing now");
-        }
-    }
-}
-
-/// Backpressure without blocking a runtime thread.
-async fn deliver(inbox: &SyncSender<ThreadInput>, mut input: ThreadInput) {
-    loop {
-        match inbox.try_send(input) {
-            Ok(()) | Err(TrySendError::Disconnected(_)) => return,
-            Err(TrySendError::Full(back)) => {
-                input = back;
-                tokio::time::sleep(Duration::from_millis(1)).await;
-            }
-        }
-    }
+/// Starts the thread with the lease's renewal beside it.
+pub(crate) fn start(start: Start, events: mpsc::Sender<Event>) -> RegionThread {
+    let (inbox, queue) = sync_channel(INBOX);
+    let runtime = Handle::current();
+    tokio::spawn(renew(Arc::clone(&start.shared), start.lease, inbox.clone()));
+    let sender = inbox.clone();
+    std::thread::Builder::new()
+        .name("tick".into())
+        .spawn(move || {
+            let retired = Ticker::new(start, runtime.clone(), sender).run(&queue);
+            drop(queue);
+            let _ = runtime.block_on(events.send(Event::Ended { retired }));
+        })
+        .expect("a thread can be started");
+    RegionThread::new(inbox)
 }
 
 /// Renews the lease until it is lost or the region is gone.
@@ -394,12 +355,14 @@ impl Ticker {
             self.work.pop_front();
         }
         self.work.push_back(u32::try_from(took.as_micros()).unwrap_or(u32::MAX));
-        let mut sorted: Vec<u32> = self.work.iter().copied().collect();
-        sorted.sort_unstable();
-        let at = |share: usize| sorted[(sorted.len() - 1) * share / 100];
         let tick = self.region.tick();
         let stats = self.region.stats();
-        stats.step_us = [at(50), at(99)];
+        if tick.0.is_multiple_of(SUMMARISE_TICKS) {
+            let mut sorted: Vec<u32> = self.work.iter().copied().collect();
+            sorted.sort_unstable();
+            let at = |share: usize| sorted[(sorted.len() - 1) * share / 100];
+            stats.step_us = [at(50), at(99)];
+        }
         let metrics = &self.shared.metrics;
         metrics.step_seconds.observe(took.as_secs_f64());
         metrics.overruns.inc_by(stats.overruns - self.counted.0);

@@ -57,6 +57,22 @@ pub enum Effect {
     },
 }
 
+/// Names of fields by type, in schema order.
+#[derive(Debug, Clone, Default)]
+pub struct FieldNames(Vec<Vec<String>>);
+
+impl FieldNames {
+    fn of_all(schemas: &[ObjectSchema]) -> Self {
+        let names = |schema: &ObjectSchema| schema.fields.iter().map(|field| field.name.clone()).collect();
+        Self(schemas.iter().map(names).collect())
+    }
+
+    /// Those of one type; none for a type nobody declared.
+    pub fn of(&self, type_id: ObjectTypeId) -> &[String] {
+        self.0.get(usize::from(type_id.0)).map_or(&[], Vec::as_slice)
+    }
+}
+
 /// One region's part of the world.
 pub struct World {
     /// Which region.
@@ -88,7 +104,8 @@ pub struct World {
     /// Objects that handlers removed, to be told and journalled.
     pub despawned: Vec<(EntityId, EntityKey)>,
     schemas: Vec<ObjectSchema>,
-    field_names: Vec<Vec<String>>,
+    /// Names of the fields of each type.
+    pub field_names: FieldNames,
 }
 
 impl World {
@@ -105,10 +122,7 @@ impl World {
         for (index, schema) in schemas.iter().enumerate().skip(1) {
             gorc.register(ObjectTypeId(index as u16), schema.clone());
         }
-        let field_names = schemas
-            .iter()
-            .map(|schema| schema.fields.iter().map(|field| field.name.clone()).collect())
-            .collect();
+        let field_names = FieldNames::of_all(&schemas);
         Self {
             region,
             lease,
@@ -131,7 +145,7 @@ impl World {
 
     /// Names of a type's fields, in schema order.
     pub fn field_names(&self, type_id: ObjectTypeId) -> &[String] {
-        self.field_names.get(usize::from(type_id.0)).map_or(&[], Vec::as_slice)
+        self.field_names.of(type_id)
     }
 
     /// The schemas, by type.

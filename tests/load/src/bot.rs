@@ -136,6 +136,9 @@ struct Bot {
     waypoints: std::iter::Peekable<Box<dyn Iterator<Item = Waypoint> + Send>>,
     next_input: Instant,
     inputs: u64,
+    /// Talks to the whole world now and then. Where hundreds walk, everybody's words to everybody would
+    /// be all the load there is.
+    speaks: bool,
     /// A respawn that is not applied yet, and when to stop waiting for it.
     respawn: Option<(u32, Instant)>,
     report: Option<Report>,
@@ -152,6 +155,7 @@ impl Bot {
             chain: Chain::default(),
             totals,
             started,
+            speaks: matches!(route, Route::Recorded { .. }),
             waypoints: route.waypoints().peekable(),
             next_input: Instant::now() + INPUT_EVERY,
             inputs: 0,
@@ -218,7 +222,7 @@ impl Bot {
     fn send_next_input(&mut self) {
         self.inputs += 1;
         let n = self.inputs;
-        if n.is_multiple_of(SAY_EVERY) {
+        if self.speaks && n.is_multiple_of(SAY_EVERY) {
             self.send("chat", "say", &json!({ "text": format!("message {n}") }));
         } else if n.is_multiple_of(CHAT_EVERY) {
             self.send("chat", "nearby", &json!({ "text": format!("message {n}") }));

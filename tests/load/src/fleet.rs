@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::bot::{self, Route, SpellingChoice};
 use crate::totals::Totals;
 use crate::trace::Match;
-use crate::walker::Walker;
+use crate::walker::{self, Walker};
 
 /// A stretch between two respawns shorter than this is not worth a connection.
 const SHORTEST_STRETCH: Duration = Duration::from_secs(1);
@@ -87,8 +87,9 @@ impl Fleet {
     async fn play_walkers(self: Arc<Self>) {
         let mut bots = JoinSet::new();
         for number in 0..self.plan.walkers {
-            let home = self.plan.pitches[number as usize % self.plan.pitches.len()];
-            let route = Route::Stroll(Walker::new(number, home));
+            let pitches = self.plan.pitches.len() as u64;
+            let centre = self.plan.pitches[(number % pitches) as usize];
+            let route = Route::Stroll(Walker::new(number, walker::home(centre, number / pitches)));
             bots.spawn(self.bot(format!("{}-w{number}", self.plan.prefix), route));
             if !self.wait_until(Instant::now() + WALKER_STAGGER).await {
                 break;

@@ -8,7 +8,18 @@ const PACE: f64 = 1.5;
 /// Time between two turns.
 const TURN_EVERY: Duration = Duration::from_secs(2);
 /// Beyond this many metres from home the next turn leads back.
-const LEASH_METRES: f64 = 60.0;
+const LEASH_METRES: f64 = 25.0;
+/// How far apart homes are, about: three hundred fill a circle of 170 m, a player for 300 m².
+const SPACING_METRES: f64 = 10.0;
+
+/// Where the `number`-th walker around `centre` is at home, metres: an even disc.
+///
+/// Source: H. Vogel, “A better way to construct the sunflower head”, Mathematical Biosciences 44, 1979.
+pub fn home(centre: [f64; 2], number: u64) -> [f64; 2] {
+    let golden = TAU * (1.0 - 1.0 / 1.618_033_988_749_895);
+    let (distance, angle) = (SPACING_METRES * (number as f64).sqrt(), golden * number as f64);
+    [centre[0] + distance * angle.cos(), centre[1] + distance * angle.sin()]
+}
 
 /// Someone who walks and turns every two seconds, the same way for the same seed.
 #[derive(Debug, Clone)]
@@ -21,10 +32,10 @@ pub struct Walker {
 }
 
 impl Walker {
-    /// Starts within 40 m of `home`, metres.
+    /// Starts within 10 m of `home`, metres.
     pub fn new(seed: u64, home: [f64; 2]) -> Self {
         let mut walker = Self { random: seed, home, at: home, yaw: 0.0, until_turn: Duration::ZERO };
-        let (angle, distance) = (walker.unit() * TAU, walker.unit() * 40.0);
+        let (angle, distance) = (walker.unit() * TAU, walker.unit() * 10.0);
         walker.at = [home[0] + distance * angle.cos(), home[1] + distance * angle.sin()];
         walker
     }
