@@ -1,28 +1,30 @@
-//! How a connection ends: the code that says why, and how long its last words may take.
+//! How a connection ends: the last message, the code that says why, and how long both may take.
 
 use std::time::Duration;
 
-use horizon_protocol::client::{ClosingReason, RefusedReason};
+use futures_util::SinkExt;
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
+use super::socket::Socket;
+
 /// Time for a last message and a close to reach the client.
-pub(super) const FAREWELL: Duration = Duration::from_millis(500);
+const FAREWELL: Duration = Duration::from_millis(500);
 
-/// Close code that belongs to a refusal.
-pub(super) const fn refusal_code(reason: RefusedReason) -> CloseCode {
-    match reason {
-        RefusedReason::Busy => CloseCode::Again,
-        _ => CloseCode::Policy,
-    }
-}
-
-/// Close code that belongs to a closing.
-pub(super) const fn closing_code(reason: ClosingReason) -> CloseCode {
-    match reason {
-        ClosingReason::Draining | ClosingReason::Shutdown => CloseCode::Away,
-        ClosingReason::Replaced => CloseCode::Library(4001),
-        ClosingReason::Slow => CloseCode::Again,
-        ClosingReason::Silent => CloseCode::Library(4002),
-        ClosingReason::Protocol => CloseCode::Policy,
-    }
+/// Says `message`, if there is one, and closes, as far as the client takes it in time.
+pub(super) async fn farewell(
+    socket: &mut Socket,
+    message: Option<Message>,
+    code: CloseCode,
+    reason: &'static str,
+) {
+    let farewell = async {
+        if let Some(message) = message {
+            socket.send(message).await?;
+        }
+        socket.close(Some(CloseFrame { code, reason: reason.into() })).await
+    };
+    let _ = timeout(FAREWELL, farewell).await;
 }

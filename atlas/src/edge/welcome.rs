@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use futures_util::{SinkExt, StreamExt};
+use futures_util::StreamExt;
 use horizon_handoff::{SessionCas, SessionOutcome, SessionRecord};
 use horizon_model::{Pose, SessionId};
 use horizon_protocol::client::{
@@ -11,10 +11,9 @@ use horizon_protocol::client::{
 use horizon_state_store::StoreError;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
-use super::farewell::{FAREWELL, refusal_code};
+use super::farewell::farewell;
 use super::gate::Admission;
 use super::identity::{Identity, identify};
 use super::session::{Session, Stay};
@@ -28,9 +27,7 @@ pub(super) async fn greet(edge: Arc<Edge>, mut socket: Socket, spelling: Spellin
         Ok(Err(Some(refused))) => return refuse(&edge, &mut socket, spelling, refused).await,
         Ok(Err(None)) => return,
         Err(_) => {
-            let frame = CloseFrame { code: CloseCode::Policy, reason: "no hello in time".into() };
-            let _ = timeout(FAREWELL, socket.close(Some(frame))).await;
-            return;
+            return farewell(&mut socket, None, CloseCode::Policy, "no hello in time").await;
         }
     };
     let stay = match claim(&edge, &hello, spelling).await {
@@ -173,10 +170,7 @@ fn busy(why: &str) -> Refused {
 /// Says why and closes.
 async fn refuse(edge: &Edge, socket: &mut Socket, spelling: Spelling, refused: Refused) {
     edge.figures.refused(refused.reason);
-    let code = refusal_code(refused.reason);
-    let farewell = async {
-        socket.send(spelling::write(spelling, &ServerMessage::Refused(refused))).await?;
-        socket.close(Some(CloseFrame { code, reason: "refused".into() })).await
-    };
-    let _ = timeout(FAREWELL, farewell).await;
+    let code = refused.reason.close_code().into();
+    let message = spelling::write(spelling, &ServerMessage::Refused(refused));
+    farewell(socket, Some(message), code, "refused").await;
 }

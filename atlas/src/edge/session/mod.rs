@@ -20,7 +20,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use futures_util::{Sink, SinkExt, Stream};
+use futures_util::{Sink, Stream};
 use horizon_handoff::route::Route;
 use horizon_handoff::{Record, SessionCas};
 use horizon_model::{Epoch, PlayerId, Pose, SessionId};
@@ -29,12 +29,11 @@ use horizon_protocol::client::{
 };
 use horizon_protocol::link::{EdgeToRegion, Lane};
 use horizon_state_store::StoreError;
-use tokio::time::{Instant, Sleep, timeout};
-use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio::time::{Instant, Sleep};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Error as SocketError, Message};
 
-use super::farewell::{FAREWELL, closing_code, refusal_code};
+use super::farewell::farewell;
 use super::frames::{FrameOrder, Ready};
 use super::outbox::Outbox;
 use super::registry::{Inbox, ToSession};
@@ -429,21 +428,16 @@ impl Session {
             }
             End::Closing(reason, message) => {
                 self.edge.figures.closed(reason);
-                (Some(ServerMessage::Closing(Closing { reason, message })), closing_code(reason))
+                (Some(ServerMessage::Closing(Closing { reason, message })), reason.close_code().into())
             }
             End::Refused(reason, message) => {
                 self.edge.figures.refused(reason);
                 let refused = Refused { reason, message: message.to_owned() };
-                (Some(ServerMessage::Refused(refused)), refusal_code(reason))
+                (Some(ServerMessage::Refused(refused)), reason.close_code().into())
             }
         };
-        let farewell = async {
-            if let Some(message) = message {
-                self.socket.send(spelling::write(self.stay.spelling, &message)).await?;
-            }
-            self.socket.close(Some(CloseFrame { code, reason: "".into() })).await
-        };
-        let _ = timeout(FAREWELL, farewell).await;
+        let message = message.map(|message| spelling::write(self.stay.spelling, &message));
+        farewell(&mut self.socket, message, code, "").await;
     }
 }
 
