@@ -7,7 +7,7 @@ use horizon_model::{EntityId, ObjectTypeId, PlayerId, Pose, Tick, TickRate};
 
 use crate::cadence::due_mask;
 use crate::registry::ObjectType;
-use crate::wire::MAX_FIELDS;
+use crate::wire::{Enter, MAX_FIELDS};
 
 /// Samples kept between two steps: one second of the world grid. The oldest go first.
 const MAX_PENDING: usize = 60;
@@ -36,6 +36,28 @@ pub struct NewObject {
     pub pose: Pose,
     /// Values by field number; fields not named have none.
     pub fields: Vec<Option<Vec<u8>>>,
+}
+
+impl NewObject {
+    /// The ghost that its owner's `enter` tells of. Its type has `count` fields; values of others are
+    /// left out.
+    pub fn ghost(enter: &Enter<'_>, count: usize) -> Self {
+        let mut fields = vec![None; count];
+        for (index, bytes) in enter.fields {
+            if let Some(field) = fields.get_mut(usize::from(*index)) {
+                *field = Some(bytes.to_vec());
+            }
+        }
+        Self {
+            entity: enter.entity,
+            type_id: enter.type_id,
+            player: enter.player,
+            ghost: true,
+            tick: enter.tick,
+            pose: enter.pose,
+            fields,
+        }
+    }
 }
 
 /// A pose at a source tick.

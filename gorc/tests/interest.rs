@@ -244,19 +244,7 @@ impl gorc::Visitor for Ghosts<'_> {
     fn reset(&mut self) {}
 
     fn enter(&mut self, enter: gorc::Enter<'_>) {
-        let mut fields = vec![None; 4];
-        for &(index, bytes) in enter.fields {
-            fields[usize::from(index)] = Some(bytes.to_vec());
-        }
-        self.0.spawn(gorc::NewObject {
-            entity: enter.entity,
-            type_id: enter.type_id,
-            player: enter.player,
-            ghost: true,
-            tick: enter.tick,
-            pose: enter.pose,
-            fields,
-        });
+        self.0.spawn(gorc::NewObject::ghost(&enter, 4));
     }
 
     fn update(&mut self, update: gorc::Update<'_>) {

@@ -261,33 +261,20 @@ impl Visitor for GhostVisitor<'_> {
             return;
         }
         let count = self.world.field_names(enter.type_id).len();
-        let mut fields = vec![None; count];
-        for (index, bytes) in enter.fields {
-            if let Some(field) = fields.get_mut(usize::from(*index)) {
-                *field = Some(bytes.to_vec());
-            }
-        }
+        let object = NewObject::ghost(&enter, count);
         if let Some(player) = enter.player {
             self.world.ghost_players.insert(player, enter.entity);
         }
-        self.world.gorc.spawn(NewObject {
-            entity: enter.entity,
-            type_id: enter.type_id,
-            player: enter.player,
-            ghost: true,
-            tick: enter.tick,
-            pose: enter.pose,
-            fields: fields.clone(),
-        });
         let ghost = Ghost {
             player: enter.player,
             origin: Some(self.origin),
             heard: self.now,
             pose: enter.pose,
             type_id: enter.type_id,
-            fields,
+            fields: object.fields.clone(),
             confirmed: true,
         };
+        self.world.gorc.spawn(object);
         self.world.ghosts.insert(enter.entity, ghost);
     }
 
