@@ -76,6 +76,10 @@ pub(super) async fn measure(built: &Built, options: &CrossingsOptions) -> Outcom
     for key in COUNTED {
         found[key] = counted[key].clone();
     }
+    // Every body that changed hands, as the regions report it; the bots see those of players alone.
+    let (players, objects) = handoffs.counts();
+    found["crossings_seen_by_players"] = counted["crossings"].clone();
+    found["crossings"] = json!(players + objects);
     // Whatever else the bots say is told too: it explains the rest.
     found["bots"] = counted;
     Ok(found)
