@@ -154,7 +154,16 @@ impl Reader {
         let sessions = &self.edge.sessions;
         let Some(here) = self.region else { return };
         match message {
-            RegionToEdge::Attach(attach) => sessions.send(attach.player, ToSession::Attach(attach)),
+            RegionToEdge::Attach(attach) => {
+                let (player, session_epoch) = (attach.player, attach.session_epoch);
+                if let Some(bye) = sessions.is_over(player, session_epoch) {
+                    // The socket ended while the player was between two regions: this one has not heard.
+                    let close = EdgeToRegion::Close { player, session_epoch, bye };
+                    let _ = self.link.send(Lane::of_player(player), &close);
+                } else {
+                    sessions.send(player, ToSession::Attach(attach));
+                }
+            }
             RegionToEdge::Event { player, session_epoch, number, name, spelled, payload, .. } => {
                 self.edge.figures.events.inc();
                 let name = match (name, spelled) {

@@ -193,6 +193,26 @@ async fn a_crossing_moves_inputs_and_keeps_frames_in_order() {
     assert!(matches!(client.next().await, Ok(ServerMessage::Pong { .. })));
 }
 
+/// A goodbye that arrives while the player is between two regions is heard by neither of them.
+#[tokio::test]
+async fn a_region_that_takes_over_a_player_who_left_is_told() {
+    let mut world = World::start(|_| {}).await;
+    let mut client = world.greet("Ann").await;
+    let mut home = world.serving(HOME, 1).await;
+    let open = home.attach(0, true).await;
+    client.welcome().await;
+    client.say(&ClientMessage::Bye).await;
+    let told = |message| match message {
+        EdgeToRegion::Close { session_epoch, bye, .. } => Some((session_epoch, bye)),
+        _ => None,
+    };
+    assert_eq!(home.expect("the goodbye", told).await, (open.session_epoch, true));
+    // The same player, taken over a moment later.
+    let record = home.record(&open, 2, 0);
+    home.send(&RegionToEdge::Attach(Box::new(record)));
+    assert_eq!(home.expect("the goodbye again", told).await, (open.session_epoch, true));
+}
+
 #[tokio::test]
 async fn a_second_connection_of_a_player_replaces_the_first() {
     let mut world = World::start(|_| {}).await;

@@ -1,6 +1,6 @@
 //! Which session of this edge a player's messages go to.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -14,6 +14,10 @@ use super::frames::Frame;
 /// Messages that may wait for one session. Frames are bounded by credit; the rest is events, of
 /// which a region has at most 16 KiB under way.
 pub const INBOX_MESSAGES: usize = 1_024;
+
+/// Sessions whose end is remembered: far more than end within the moment of a handoff. Whoever is
+/// forgotten lingers instead of leaving at once.
+const ENDED_SESSIONS: usize = 1_024;
 
 /// What a session hears from the rest of the edge.
 #[derive(Debug)]
@@ -81,6 +85,7 @@ pub enum ToSession {
 #[derive(Debug, Default)]
 pub struct Registry {
     entries: Mutex<HashMap<PlayerId, Entry>>,
+    ended: Mutex<VecDeque<(PlayerId, Epoch, bool)>>,
 }
 
 #[derive(Debug)]
@@ -132,6 +137,25 @@ impl Registry {
         if entries.get(&player).is_some_and(|known| known.epoch == epoch && known.serial == inbox.serial) {
             entries.remove(&player);
         }
+    }
+
+    /// Remembers how a session ended: a region that takes the player over at that moment has not heard.
+    pub fn ended(&self, player: PlayerId, epoch: Epoch, bye: bool) {
+        let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        if ended.len() == ENDED_SESSIONS {
+            ended.pop_front();
+        }
+        ended.push_back((player, epoch, bye));
+    }
+
+    /// Whether a session of this epoch is over here, and then whether the player said goodbye.
+    pub fn is_over(&self, player: PlayerId, epoch: Epoch) -> Option<bool> {
+        if self.entries().contains_key(&player) {
+            return None;
+        }
+        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = ended.iter().rev().find(|(other, of, _)| *other == player && *of == epoch);
+        Some(known.is_some_and(|(.., bye)| *bye))
     }
 
     /// Gives `message` to the player's session, if there is one.

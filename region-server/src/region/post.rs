@@ -14,12 +14,10 @@ use tracing::{debug, warn};
 use super::{Output, Region};
 use crate::journal::Inbound;
 use crate::plugin::transcode_to_json;
-use crate::world::{Effect, WaitingEvent};
+use crate::world::{Effect, MAX_WAITING, WaitingEvent};
 
 /// How long broadcasts are kept for players on their way here, in ticks: ten seconds.
 const KEEP_BROADCASTS: u64 = 600;
-/// Events of one player that wait for room in the tail.
-const MAX_WAITING: usize = 256;
 
 /// A message whose player is expected here: to whom, namespace, event, payload, from which region.
 pub(super) type EarlyPost = (PlayerId, String, String, Vec<u8>, Option<RegionId>);
@@ -126,9 +124,14 @@ impl Region {
             return;
         };
         if player.waiting.len() >= MAX_WAITING {
-            warn!(player = %entity.key_text(), "a player who acknowledges nothing loses an unnumbered event");
+            // Never numbered, so no number is missing; a plugin that sends to one player is told.
+            if player.refused_events == 0 {
+                warn!(player = %entity.key_text(), "events for a player who acknowledges nothing are refused");
+            }
+            player.refused_events += 1;
             return;
         }
+        player.refused_events = 0;
         player.waiting.push_back(WaitingEvent { namespace, event, payload });
         entity.touch_tail();
         self.fill_tail(id);

@@ -37,6 +37,9 @@ pub struct PendingInput {
     pub payload: Vec<u8>,
 }
 
+/// Events of one player that wait for room in the tail; more are refused.
+pub const MAX_WAITING: usize = 256;
+
 /// An event that waits for room in the tail: namespace, event, MessagePack payload.
 #[derive(Archive, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
 pub struct WaitingEvent {
@@ -61,6 +64,8 @@ pub struct PlayerState {
     pub tail: EventTail,
     /// Events that do not fit into the tail yet.
     pub waiting: VecDeque<WaitingEvent>,
+    /// Events refused since the last one that was taken: the client acknowledges nothing.
+    pub refused_events: u32,
     /// Broadcasts heard, by origin: lease and number.
     pub heard: BTreeMap<RegionId, (Epoch, u64)>,
     /// Movement samples by tick.
@@ -386,6 +391,7 @@ impl PlayerState {
             ready: VecDeque::new(),
             tail: EventTail::default(),
             waiting: VecDeque::new(),
+            refused_events: 0,
             heard: BTreeMap::new(),
             moves: MoveBuffer::default(),
             sequence: 0,

@@ -3,7 +3,7 @@
 use horizon_model::{EntityId, PlayerId, Pose, Position, TICKS_PER_SECOND, Tick};
 use horizon_protocol::link::EntityKey;
 
-use super::{Effect, Entity, World};
+use super::{Effect, Entity, MAX_WAITING, World};
 use crate::plugin::{HostError, HostWorld};
 
 /// Longest component in bytes: eight of them and the core fit into a capsule.
@@ -211,6 +211,11 @@ impl HostWorld for World {
         }
         if self.entity_of(to).is_none() {
             return Err(HostError::Unknown);
+        }
+        let waiting =
+            self.avatar(to).and_then(|entity| entity.player.as_ref()).map(|player| player.waiting.len());
+        if waiting.is_some_and(|waiting| waiting >= MAX_WAITING) {
+            return Err(HostError::Invalid("the player acknowledges nothing and the queue is full".into()));
         }
         self.effects.push(Effect::Send {
             to,

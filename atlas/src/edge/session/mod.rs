@@ -149,6 +149,8 @@ impl Session {
     pub(super) async fn run(mut self) {
         self.read_record();
         let end = self.live().await;
+        let bye = matches!(end, End::Bye);
+        self.edge.sessions.ended(self.stay.player, self.stay.session_epoch, bye);
         self.edge.sessions.leave(self.stay.player, self.stay.session_epoch, &self.inbox);
         self.farewell(end).await;
     }
