@@ -126,7 +126,7 @@ impl Region {
         if player.waiting.len() >= MAX_WAITING {
             // Never numbered, so no number is missing; a plugin that sends to one player is told.
             if player.refused_events == 0 {
-                warn!(player = %entity.key_text(), "events for a player who acknowledges nothing are refused");
+                warn!(player = ?entity.key, "events for a player who acknowledges nothing are refused");
             }
             player.refused_events += 1;
             return;
