@@ -208,14 +208,6 @@ impl Entity {
         }
     }
 
-    /// The record's key, for logs.
-    pub fn key_text(&self) -> String {
-        match self.key {
-            EntityKey::Player(player) => player.to_string(),
-            EntityKey::Object(object) => object.to_string(),
-        }
-    }
-
     /// Notes that a component changed.
     pub fn touch_component(&mut self, name: &str) {
         self.dirty.insert(format!("{}{name}", part::COMPONENT));
