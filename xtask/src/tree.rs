@@ -29,7 +29,7 @@ const STOP_WITHIN: Duration = Duration::from_secs(15);
 /// Of that, bots may take this long to compare accounts and leave.
 const BOTS_WITHIN: Duration = Duration::from_secs(4);
 /// What is kept of it for atlas and the store after the shutdown.
-const LAST_WITHIN: Duration = Duration::from_secs(3);
+const LAST_WITHIN: Duration = Duration::from_secs(8);
 /// A process that ends sooner than this after its start, so often in a row, is not started again.
 const HEALTHY_AFTER: Duration = Duration::from_secs(5);
 const MAX_QUICK_ENDS: u32 = 3;
