@@ -81,6 +81,8 @@ pub(crate) struct Object {
     pub(crate) type_id: ObjectTypeId,
     pub(crate) player: Option<PlayerId>,
     pub(crate) ghost: bool,
+    /// Innermost channel on which news of a ghost arrives; 0 for what is our own.
+    pub(crate) floor: u8,
     /// Newest tick when authority came here.
     taken_over: Option<Tick>,
     pub(crate) latest: Sample,
@@ -103,6 +105,7 @@ impl Object {
             type_id: new.type_id,
             player: new.player,
             ghost: new.ghost,
+            floor: 0,
             taken_over: None,
             latest: sample,
             pending: vec![sample],
@@ -131,6 +134,9 @@ impl Object {
     pub(crate) fn set_ghost(&mut self, ghost: bool) {
         if self.ghost && !ghost {
             self.taken_over = Some(self.latest.tick);
+        }
+        if !ghost {
+            self.floor = 0;
         }
         self.ghost = ghost;
     }

@@ -282,6 +282,8 @@ impl Observer {
             let metres = self.spec.anchor.distance(&seen.position) - self.spec.margin_metres;
             level(held, metres, &seen.kind.schema.channels)
         };
+        // NONE is above every channel, so nobody sees further by this.
+        let level = level.max(seen.object.floor);
         if row.is_none() && level == NONE {
             return None;
         }

@@ -96,6 +96,14 @@ impl Gorc {
         }
     }
 
+    /// Innermost channel, 0 to 3, on which the region that owns this ghost tells us of it. Observers are
+    /// promised no finer one: after a jump they may stand nearer than that region knows yet.
+    pub fn set_floor(&mut self, entity: EntityId, channel: u8) {
+        if let Some(object) = self.objects.get_mut(&entity).filter(|object| object.ghost) {
+            object.floor = channel.min(3);
+        }
+    }
+
     /// An object disappears. Whoever holds it is told `reason`.
     pub fn despawn(&mut self, entity: EntityId, reason: LeaveReason) {
         self.objects.remove(&entity);

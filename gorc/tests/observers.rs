@@ -94,6 +94,23 @@ fn positions_go_on_after_the_ticks_that_were_told() {
 }
 
 #[test]
+fn nobody_is_promised_more_than_the_owner_tells() {
+    let mut gorc = Gorc::new(rate(), schema());
+    gorc.spawn(gorc::NewObject { ghost: true, ..object(1, 0, pose(5.0, 0.0, 0.0)) });
+    gorc.set_floor(entity(1), 1);
+    gorc.add_observer(ID, client(place(0.0, 0.0, 0.0)));
+    step(&mut gorc, 0, ME).unwrap();
+    assert_eq!(gorc.held(ID, entity(1)), Some(1), "near, but told of at the second channel's rate");
+    gorc.set_floor(entity(1), 0);
+    step(&mut gorc, 2, ME).unwrap();
+    assert_eq!(gorc.held(ID, entity(1)), Some(0));
+    gorc.set_floor(entity(1), 3);
+    gorc.set_ghost(entity(1), false);
+    step(&mut gorc, 4, ME).unwrap();
+    assert_eq!(gorc.held(ID, entity(1)), Some(0), "what is our own has no floor");
+}
+
+#[test]
 fn adoption_keeps_the_channels_that_hysteresis_kept() {
     let mut target = world(0, ObserverSpec { muted: true, ..client(place(0.0, 0.0, 0.0)) });
     target.spawn(object(1, 0, pose(52.0, 0.0, 0.0)));

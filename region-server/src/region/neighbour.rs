@@ -275,6 +275,7 @@ impl Visitor for GhostVisitor<'_> {
             confirmed: true,
         };
         self.world.gorc.spawn(object);
+        self.world.gorc.set_floor(enter.entity, enter.channel);
         self.world.ghosts.insert(enter.entity, ghost);
     }
 
@@ -303,6 +304,7 @@ impl Visitor for GhostVisitor<'_> {
                 self.world.gorc.set_field(update.entity, *index, bytes);
             }
         }
+        self.world.gorc.set_floor(update.entity, update.channel);
         if update.position.is_some() {
             self.world.gorc.sample(update.entity, update.tick, &pose, update.snap);
         }
