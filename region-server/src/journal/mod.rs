@@ -17,6 +17,8 @@ mod record;
 mod segment;
 mod writer;
 
-pub use record::{Cut, EntityPut, Gone, Inbound, JournalRecord, Outbound, Snapshot, TickRecord, bury};
+pub use record::{
+    Cut, EarlyPost, EntityPut, Gone, Inbound, JournalRecord, Outbound, Snapshot, TickRecord, bury,
+};
 pub use segment::{JournalError, Recovered, Segment, recover};
 pub use writer::{Fence, FenceError, JournalBehind, JournalWriter, Written};

@@ -1,6 +1,6 @@
 //! The records of a journal: effects, never inputs, so recovery runs no handler.
 
-use horizon_model::{EntityId, Epoch, RegionId, Tick};
+use horizon_model::{EntityId, Epoch, PlayerId, RegionId, Tick};
 use horizon_protocol::link::{EntityKey, Part, Post};
 use rkyv::{Archive, Deserialize, Serialize};
 
@@ -61,6 +61,21 @@ pub struct Inbound {
     pub number: u64,
 }
 
+/// A plugin message whose player is expected here.
+#[derive(Archive, Serialize, Deserialize, Debug, Clone, PartialEq)]
+pub struct EarlyPost {
+    /// For whom.
+    pub to: PlayerId,
+    /// Plugin namespace.
+    pub namespace: String,
+    /// Event.
+    pub event: String,
+    /// MessagePack.
+    pub payload: Vec<u8>,
+    /// The region that sent it.
+    pub from: Option<RegionId>,
+}
+
 /// One tick's effects, all or nothing.
 #[derive(Archive, Serialize, Deserialize, Debug, Clone, PartialEq, Default)]
 pub struct TickRecord {
@@ -78,6 +93,8 @@ pub struct TickRecord {
     pub confirmed: Vec<(RegionId, u64)>,
     /// Messages taken from other regions.
     pub taken: Vec<Inbound>,
+    /// Messages that wait for their player, all of them, where that changed.
+    pub early: Option<Vec<EarlyPost>>,
 }
 
 /// Everything at one tick.
@@ -94,6 +111,8 @@ pub struct Snapshot {
     /// Entities that left, with the epoch they had here last: a store that still names this region at
     /// that epoch or a lower one speaks of somebody who is gone.
     pub buried: Vec<(EntityKey, Epoch)>,
+    /// Messages that wait for their player.
+    pub early: Vec<EarlyPost>,
 }
 
 /// Entities remembered after they left; the oldest is forgotten first. A crash loses at most the last
@@ -160,6 +179,9 @@ impl Snapshot {
         }
         for (to, number) in record.confirmed {
             self.lane(to).waiting.retain(|post| post.number > number);
+        }
+        if let Some(early) = record.early {
+            self.early = early;
         }
         for taken in record.taken {
             match self.inbound.iter_mut().find(|held| held.from == taken.from) {

@@ -99,18 +99,19 @@ impl Segment {
         self.bytes
     }
 
-    /// Starts the next part with `snapshot`, durably, and removes what it makes needless.
+    /// Starts the next part with `snapshot`, durably.
     pub fn rotate(&mut self, snapshot: Snapshot) -> Result<(), JournalError> {
         self.part += 1;
         self.path = part_path(&self.folder, self.lease, self.part);
         self.file = create_part(&self.folder, &self.path)?;
         self.bytes = 0;
         self.append(&JournalRecord::Snapshot(snapshot))?;
-        self.sync()?;
-        self.remove_older()
+        self.sync()
     }
 
-    fn remove_older(&self) -> Result<(), JournalError> {
+    /// Removes what the current part makes needless. Only under a lease that was confirmed after the part
+    /// was begun: a successor may be reading the older ones.
+    pub fn remove_older(&self) -> Result<(), JournalError> {
         for (lease, part, path) in parts(&self.folder)? {
             if lease < self.lease || (lease == self.lease && part < self.part) {
                 fs::remove_file(&path).map_err(io_error("removing", &path))?;
@@ -282,6 +283,7 @@ mod tests {
         segment.append(&tick(2, vec![put(1, b"a")])).expect("written");
         let state = recover(folder.path(), Epoch::new(1, 2)).expect("read").state.expect("a snapshot");
         segment.rotate(state).expect("rotated");
+        segment.remove_older().expect("removed");
         segment.append(&tick(4, vec![put(1, b"b")])).expect("written");
         assert_eq!(parts(folder.path()).expect("listed").len(), 1, "the older part is gone");
         segment.file.write_all(&[9, 0, 0, 0, 1, 2, 3, 4, 5]).expect("written");

@@ -1,6 +1,6 @@
 //! The journal thread: takes what is queued, writes it, syncs once, confirms the lease, reports.
 
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 
 use horizon_model::Tick;
@@ -9,6 +9,8 @@ use tracing::error;
 use super::record::{JournalRecord, Snapshot, TickRecord};
 use super::segment::{JournalError, Segment};
 
+/// Time between two questions about a lease that the store did not confirm.
+const ASK_AGAIN: std::time::Duration = std::time::Duration::from_millis(50);
 /// Ticks that may wait for the disk: more than a minute at 30 Hz.
 const QUEUE: usize = 2048;
 
@@ -134,10 +136,20 @@ fn run(
     wants_snapshot: &dyn Fn(),
 ) {
     let mut asked = false;
-    while let Ok(first) = queue.recv() {
-        let mut newest = Tick::default();
+    let mut newest = Tick::default();
+    let mut unconfirmed = false;
+    let mut rotated = false;
+    loop {
+        // What is written and not confirmed is asked about again, also where nothing more is written.
+        let first =
+            if unconfirmed { queue.recv_timeout(ASK_AGAIN) } else { queue.recv().map_err(Into::into) };
+        let first = match first {
+            Ok(job) => Some(job),
+            Err(RecvTimeoutError::Timeout) => None,
+            Err(RecvTimeoutError::Disconnected) => return,
+        };
         let mut dirty = false;
-        for job in std::iter::once(first).chain(queue.try_iter()) {
+        for job in first.into_iter().chain(queue.try_iter()) {
             let result = match job {
                 Job::Tick(record) => {
                     newest = newest.max(record.tick);
@@ -147,6 +159,7 @@ fn run(
                 Job::Rotate(snapshot) => {
                     asked = false;
                     dirty = false;
+                    rotated = true;
                     segment.rotate(*snapshot)
                 }
                 Job::Mark(tick) => {
@@ -166,9 +179,21 @@ fn run(
             wants_snapshot();
         }
         match fence.confirm() {
-            Ok(()) => report(Written::Durable(newest)),
+            Ok(()) => {
+                unconfirmed = false;
+                // Only the holder may remove what a successor may be reading.
+                if std::mem::take(&mut rotated)
+                    && let Err(error) = segment.remove_older()
+                {
+                    return report(Written::Failed(error));
+                }
+                report(Written::Durable(newest));
+            }
             Err(FenceError::Lost) => report(Written::Lost),
-            Err(FenceError::Unreachable) => report(Written::Unconfirmed),
+            Err(FenceError::Unreachable) => {
+                unconfirmed = true;
+                report(Written::Unconfirmed);
+            }
         }
     }
 }

@@ -11,6 +11,7 @@ use horizon_protocol::client::Spelling;
 use horizon_protocol::link::{AttachRecord, EntityKey, Lane, RegionToEdge, RegionToRegion};
 use tracing::{debug, warn};
 
+use super::record::farewell;
 use super::{Output, Region};
 use crate::world::Entity;
 
@@ -29,6 +30,8 @@ pub(super) struct Crossing {
     pub(super) full_bytes: u32,
     pub(super) frozen: Option<Frozen>,
     pub(super) wishes: Vec<Wish>,
+    /// The store would take its capsule. One that grew too large stays where it is.
+    pub(super) fits: bool,
     /// Whether the store has a record of it. Resting objects have none until they first near a border.
     pub(super) recorded: Recorded,
 }
@@ -68,6 +71,7 @@ impl Region {
             full_bytes: 0,
             frozen: None,
             wishes: Vec::new(),
+            fits: true,
             recorded,
         };
         self.crossings.insert(id, crossing);
@@ -208,7 +212,7 @@ impl Region {
             region: self.world.region,
             entity: id,
             tick: self.world.tick,
-            applied: state.inputs.applied(),
+            applied: state.applied(),
             durable: state.durable,
             rate_hz: self.config.rate.hz() as u32,
             sequence: state.sequence,
@@ -251,6 +255,15 @@ impl Region {
                     self.feed_source(id, source::Input::Decided(decision));
                     continue;
                 }
+            }
+            if request.expect.is_none() && !self.holds(request.key) {
+                // The first record of an object that is gone by now.
+                if let CasOutcome::Won(record) = &outcome {
+                    let handoff = self.nonces.fresh();
+                    let request = farewell(&self.lease, request.key, record.epoch, handoff, self.world.tick);
+                    self.out.push(Output::Cas(vec![request]));
+                }
+                continue;
             }
             self.feed_target(target::Input::Outcome { handoff, outcome });
         }

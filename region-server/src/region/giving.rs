@@ -49,7 +49,10 @@ impl Region {
                 let handoff = self.nonces.fresh();
                 crossing.recorded = Recorded::Asked(handoff);
                 let request = self.claim(id, None, handoff, false);
-                self.out.extend(request.map(|request| Output::Cas(vec![request])));
+                // Held: the store must not know what a crash can still undo.
+                if let Some(request) = request {
+                    self.hold(Output::Cas(vec![request]));
+                }
                 false
             }
         }
@@ -70,7 +73,7 @@ impl Region {
             guard: self.lease.guard(),
             expect,
             handoff,
-            applied: entity.player.as_ref().map_or(0, |player| player.inputs.applied()),
+            applied: entity.player.as_ref().map_or(0, |player| player.applied()),
             tick: entity.stepped,
             capsule: capsule.encode(),
             park,
@@ -120,6 +123,7 @@ impl Region {
             }
             let fresh_handoff = self.nonces.fresh();
             let step_ticks = self.config.rate.step();
+            let healthy = healthy && self.crossings.get(&id).is_some_and(|crossing| crossing.fits);
             let step = StepEnd { tick, step_ticks, owner, beyond_metres, near, healthy, fresh_handoff };
             self.feed_source(id, source::Input::StepEnd(step));
             if beyond_metres >= source::CROSSING_METRES
@@ -259,10 +263,18 @@ impl Region {
         }
     }
 
-    fn travel_capsule(&self, id: EntityId) -> Option<Arc<Capsule>> {
+    fn travel_capsule(&mut self, id: EntityId) -> Option<Arc<Capsule>> {
         let entity = self.world.entities.get(&id)?;
         let view = self.world.gorc.view(observer_of(id)).unwrap_or_default();
-        Some(Arc::new(entity.travel_capsule(self.world.field_names(entity.type_id), &view)))
+        let capsule = entity.travel_capsule(self.world.field_names(entity.type_id), &view);
+        let fits = capsule.fits();
+        if let Some(crossing) = self.crossings.get_mut(&id) {
+            if crossing.fits && !fits {
+                warn!(%id, bytes = capsule.size(), "too large to cross; its plugins must keep less");
+            }
+            crossing.fits = fits;
+        }
+        Some(Arc::new(capsule))
     }
 
     fn send_presync(
@@ -318,7 +330,7 @@ impl Region {
         let Some(entity) = self.world.entities.get(&id) else {
             return;
         };
-        let (key, applied) = (entity.key, entity.player.as_ref().map_or(0, |player| player.inputs.applied()));
+        let (key, applied) = (entity.key, entity.player.as_ref().map_or(0, |player| player.applied()));
         let Some(crossing) = self.crossings.get(&id) else {
             return;
         };
@@ -367,6 +379,7 @@ impl Region {
         self.catch_up(id);
         // Inputs that came while it was frozen were dropped; the edge holds them.
         self.attach(id, false, true);
+        self.catch_up_broadcasts(id);
         self.retry_waiting_opens();
     }
 

@@ -10,12 +10,15 @@
 use horizon_handoff::{CasOutcome, CasRequest, Expect};
 use horizon_model::{EdgeId, EntityId, Epoch, HandoffId, PlayerId, Tick};
 use horizon_protocol::link::{EntityKey, Lane, RegionToEdge};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::crossing::observer_of;
 use super::{Output, Region};
 use crate::journal::Gone;
 use crate::plugin::{CoreEvent, PlayerDisconnectedEvent, RegionStoppingEvent};
+
+/// Time between two attempts to save a player whom the store does not take, in ticks: five seconds.
+const RETRY_TICKS: u64 = 300;
 
 /// A player who is on the way out of the world.
 #[derive(Debug)]
@@ -104,7 +107,8 @@ impl Region {
         }
         self.world.gorc.set_muted(observer_of(id), true);
         self.parking.insert(player, Parking { handoff, id });
-        self.out.push(Output::Cas(vec![request]));
+        // Held: what it carries may come from effects of this very tick.
+        self.hold(Output::Cas(vec![request]));
     }
 
     /// An answer to a farewell; whether it was one.
@@ -118,8 +122,13 @@ impl Region {
         let Some(Parking { id, .. }) = self.parking.remove(&player) else {
             return false;
         };
-        if !matches!(outcome, CasOutcome::Won(_)) {
-            warn!(%player, ?outcome, "a leaving player's record belongs to another region");
+        match outcome {
+            CasOutcome::Won(_) => {}
+            CasOutcome::Lost(_) => warn!(%player, "a leaving player's record belongs to another region"),
+            CasOutcome::TooLarge { .. } | CasOutcome::WrongGeneration { .. } | CasOutcome::LeaseLost => {
+                self.keep_after_all(player, id, outcome);
+                return true;
+            }
         }
         let epoch = self.epoch_of(id);
         self.forget_crossing(id);
@@ -138,6 +147,20 @@ impl Region {
         true
     }
 
+    /// The store does not take the farewell: the avatar stays, and tries again later.
+    fn keep_after_all(&mut self, player: PlayerId, id: EntityId, outcome: &CasOutcome) {
+        error!(%player, ?outcome, "a leaving player could not be saved and stays");
+        let again = self.world.tick + self.config.linger_ticks.max(RETRY_TICKS);
+        if let Some(entity) = self.world.entities.get_mut(&id) {
+            (entity.parked, entity.frozen) = (false, false);
+            if let Some(state) = entity.player.as_deref_mut() {
+                state.leaves_at = Some(again);
+            }
+        }
+        self.world.gorc.set_muted(observer_of(id), false);
+        self.retry_waiting_opens();
+    }
+
     /// Save everything and give the region back.
     pub(super) fn retire(&mut self) {
         if self.retiring.is_none() {
@@ -152,6 +175,7 @@ impl Region {
     pub(super) fn retire_if_done(&mut self) {
         let busy = !self.parking.is_empty()
             || !self.joins.is_empty()
+            || !self.early_posts.is_empty()
             || !self.world.players.is_empty()
             || self.crossings.values().any(|crossing| crossing.source.is_frozen())
             || self.shadows.keys().any(|key| self.target.is_staged(*key));

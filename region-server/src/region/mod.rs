@@ -40,7 +40,7 @@ pub use input::{Input, Output};
 pub use recovery::{Claim, Recovery};
 pub use report::Stats;
 
-use crate::journal::{Inbound, Outbound, TickRecord};
+use crate::journal::{EarlyPost, Inbound, Outbound, TickRecord};
 use crate::plugin::PluginHost;
 use crate::world::World;
 use crossing::Crossing;
@@ -103,7 +103,8 @@ pub struct Region {
     outbound: BTreeMap<RegionId, Outbound>,
     inbound: BTreeMap<RegionId, Inbound>,
     buried: Vec<(EntityKey, Epoch)>,
-    early_posts: Vec<post::EarlyPost>,
+    early_posts: Vec<EarlyPost>,
+    early_changed: bool,
 
     record: TickRecord,
     last_recorded: Tick,
@@ -177,7 +178,9 @@ impl Region {
                 }
             }
             EdgeToRegion::Refresh { player, session_epoch } => {
-                if self.session_of(player, session_epoch).is_some() {
+                if let Some(state) = self.session_of(player, session_epoch) {
+                    // Credit that was spent on frames that never came.
+                    state.credit = session::MAX_CREDIT;
                     let id = self.world.players[&player];
                     self.world.gorc.reset_view(crossing::observer_of(id));
                 }

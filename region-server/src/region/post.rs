@@ -12,15 +12,12 @@ use horizon_protocol::link::{EntityKey, Lane, Post, PostTarget, RegionToEdge, Re
 use tracing::{debug, warn};
 
 use super::{Output, Region};
-use crate::journal::Inbound;
+use crate::journal::{EarlyPost, Inbound};
 use crate::plugin::transcode_to_json;
-use crate::world::{Effect, MAX_WAITING, WaitingEvent};
+use crate::world::{Effect, WaitingEvent};
 
 /// How long broadcasts are kept for players on their way here, in ticks: ten seconds.
 const KEEP_BROADCASTS: u64 = 600;
-
-/// A message whose player is expected here: to whom, namespace, event, payload, from which region.
-pub(super) type EarlyPost = (PlayerId, String, String, Vec<u8>, Option<RegionId>);
 
 /// A broadcast that players who arrive may not have heard.
 #[derive(Debug, Clone)]
@@ -101,7 +98,8 @@ impl Region {
                 }
                 // On its way here: the sender believed us to own it before we do.
                 None if came_from.is_some() && self.expects(EntityKey::Player(to)) => {
-                    self.early_posts.push((to, namespace, event, payload, came_from));
+                    self.early_posts.push(EarlyPost { to, namespace, event, payload, from: came_from });
+                    self.early_changed = true;
                 }
                 None => debug!(player = %to, "event for a player nobody here knows"),
             },
@@ -110,8 +108,9 @@ impl Region {
 
     /// Delivers what came before its player did.
     pub(super) fn deliver_early_posts(&mut self) {
-        for (to, namespace, event, payload, came_from) in std::mem::take(&mut self.early_posts) {
-            self.send_to(to, namespace, event, payload, came_from);
+        for EarlyPost { to, namespace, event, payload, from } in std::mem::take(&mut self.early_posts) {
+            self.early_changed = true;
+            self.send_to(to, namespace, event, payload, from);
         }
     }
 
@@ -123,7 +122,7 @@ impl Region {
         let Some(player) = entity.player.as_deref_mut() else {
             return;
         };
-        if player.waiting.len() >= MAX_WAITING {
+        if !player.has_room_for(payload.len()) {
             // Never numbered, so no number is missing; a plugin that sends to one player is told.
             if player.refused_events == 0 {
                 warn!(player = ?entity.key, "events for a player who acknowledges nothing are refused");

@@ -25,10 +25,13 @@ impl Region {
             }
         }
         for (entity, key) in std::mem::take(&mut self.world.despawned) {
-            let epoch = self.epoch_of(entity);
+            let asked = self.crossings.get(&entity).is_some_and(|c| matches!(c.recorded, Recorded::Asked(_)));
+            // A first record on its way to the store will have this epoch.
+            let epoch =
+                if asked { Epoch::new(self.lease.epoch.generation(), 1) } else { self.epoch_of(entity) };
             self.forget_crossing(entity);
             self.record_gone(Gone { entity, key, epoch });
-            if epoch > Epoch::ZERO {
+            if epoch > Epoch::ZERO && !asked {
                 // The store must not name an owner for what is gone, once it is gone for good.
                 let handoff = self.nonces.fresh();
                 let request = farewell(&self.lease, key, epoch, handoff, self.world.tick);
@@ -74,6 +77,9 @@ impl Region {
         }
         let mut record = std::mem::take(&mut self.record);
         record.puts.extend(puts);
+        if std::mem::take(&mut self.early_changed) {
+            record.early = Some(self.early_posts.clone());
+        }
         record.tick = tick;
         record.minted = self.world.minted;
         let empty = TickRecord { tick, minted: record.minted, ..TickRecord::default() } == record;
@@ -118,6 +124,7 @@ impl Region {
             outbound: self.outbound.iter().map(|(region, lane)| (*region, lane.clone())).collect(),
             inbound: self.inbound.values().copied().collect(),
             buried: self.buried.clone(),
+            early: self.early_posts.clone(),
         }
     }
 

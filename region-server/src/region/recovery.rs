@@ -92,6 +92,10 @@ impl Recovery {
             }
             let buried = self.state.buried.iter().find(|(buried, _)| buried == key);
             if kept.is_none() && buried.is_some_and(|(_, epoch)| *epoch >= record.epoch) {
+                if matches!(key, EntityKey::Player(_)) {
+                    // The record is all there is of the player: whoever joins next claims it.
+                    continue;
+                }
                 let handoff = self.nonces.fresh();
                 requests.push(farewell(&self.lease, *key, record.epoch, handoff, self.state.tick));
                 self.claims.push(Claim { key: *key, epoch: record.epoch, capsule: None });
@@ -99,6 +103,8 @@ impl Recovery {
             }
             let capsule = match kept {
                 Some((epoch, capsule)) if epoch == record.epoch => Ok(capsule),
+                // The first record was written from an older state than the journal has.
+                Some((Epoch::ZERO, capsule)) if record.epoch.count() == 1 => Ok(capsule),
                 _ => Capsule::decode(&record.capsule),
             };
             let capsule = match capsule {
@@ -187,7 +193,8 @@ impl Recovery {
             outbound: self.state.outbound.iter().cloned().collect(),
             inbound: self.state.inbound.iter().map(|taken| (taken.from, *taken)).collect(),
             buried: self.state.buried.clone(),
-            early_posts: Vec::new(),
+            early_posts: self.state.early.clone(),
+            early_changed: false,
             record: TickRecord::default(),
             last_recorded: Tick::default(),
             durable: Tick::default(),

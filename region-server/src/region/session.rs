@@ -92,6 +92,8 @@ impl Region {
     /// The player is here already: another connection of the same stay, or a new stay.
     fn reopen(&mut self, edge: EdgeId, id: EntityId, open: &OpenSession) {
         let heard = self.heard_so_far();
+        let linked = self.edges.contains(&edge);
+        let leaves_at = self.world.tick + self.config.linger_ticks;
         let recovered = self.recovered.remove(&open.player);
         let Some(entity) = self.world.entities.get_mut(&id) else {
             return;
@@ -124,10 +126,9 @@ impl Region {
         } else {
             state.tail.ack(open.events_acked);
         }
-        state.connected = true;
-        state.leaves_at = None;
+        state.connected = linked;
+        state.leaves_at = (!linked).then_some(leaves_at);
         state.credit = MAX_CREDIT;
-        state.sequence = 0;
         state.reported = (0, 0);
         entity.touch_session();
         entity.touch_inputs();
@@ -241,7 +242,7 @@ impl Region {
             guard: self.lease.guard(),
             expect,
             handoff,
-            applied: entity.player.as_ref().map_or(0, |state| state.inputs.applied()),
+            applied: entity.player.as_ref().map_or(0, |state| state.applied()),
             tick: entity.stepped,
             capsule: entity.durable_capsule(names).encode(),
             park: false,
@@ -283,13 +284,22 @@ impl Region {
         let id = entity.id;
         entity.stepped = self.world.tick;
         let mut new_stay = true;
+        let linked = self.edges.contains(&edge);
+        let heard = self.heard_so_far();
+        let leaves_at = self.world.tick + self.config.linger_ticks;
         if let Some(state) = entity.player.as_deref_mut() {
             // The newest request for the same player may have replaced the one that was looked up.
-            new_stay = state.session.session != open.session || state.inputs.applied() == 0;
+            let other = state.session.session != open.session;
+            if other {
+                *state = PlayerState::new(session_state(edge, open));
+                state.heard = heard;
+            }
+            new_stay = other || state.applied() == 0;
             state.session = session_state(edge, open);
-            state.connected = true;
+            state.connected = linked;
+            state.leaves_at = (!linked).then_some(leaves_at);
             state.credit = MAX_CREDIT;
-            state.durable = state.inputs.applied();
+            state.durable = state.applied();
         }
         let key = entity.key;
         let spec = self.observer_spec(&entity, false);
@@ -342,8 +352,10 @@ impl Region {
 
     /// State frames were lost on the way to an edge: what its clients hold is unknown.
     pub(super) fn frames_lost(&mut self, edge: EdgeId) {
-        for entity in self.world.entities.values() {
-            if entity.player.as_ref().is_some_and(|state| state.session.edge == edge) {
+        for entity in self.world.entities.values_mut() {
+            if let Some(state) = entity.player.as_deref_mut().filter(|state| state.session.edge == edge) {
+                // Credit that was spent on frames that never came.
+                state.credit = MAX_CREDIT;
                 self.world.gorc.reset_view(observer_of(entity.id));
             }
         }

@@ -66,7 +66,7 @@ impl Region {
         let binary = state.session.spelling == Spelling::Binary;
         let inputs = std::mem::take(&mut state.ready);
         let sample = state.moves.take(tick);
-        let applied = state.inputs.applied();
+        let applied = state.applied();
         if !inputs.is_empty() {
             entity.touch_inputs();
             self.marks.push_back((tick, player, applied));
@@ -151,7 +151,7 @@ impl Region {
             frames.entry(state.session.edge).or_default().push(FrameOut {
                 player,
                 epoch: crossings[&id].source.epoch(),
-                applied: state.inputs.applied(),
+                applied: state.applied(),
                 durable: state.durable,
                 sequence: state.sequence,
                 body,
@@ -175,7 +175,7 @@ impl Region {
         {
             self.marks.pop_front();
             if let Some(state) = self.world.avatar(player).and_then(|entity| entity.player.as_deref_mut()) {
-                state.durable = state.durable.max(applied.min(state.inputs.applied()));
+                state.durable = state.durable.max(applied.min(state.applied()));
             }
         }
         self.report_progress();
@@ -190,7 +190,7 @@ impl Region {
             let Some(state) = entity.and_then(|entity| entity.player.as_deref_mut()) else {
                 continue;
             };
-            let progress = (state.inputs.applied(), state.durable);
+            let progress = (state.applied(), state.durable);
             if state.reported != progress {
                 state.reported = progress;
                 let Lane::Session(shard) = Lane::of_player(*player) else {

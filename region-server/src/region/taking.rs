@@ -105,7 +105,7 @@ impl Region {
         entity.snap = false;
         if let Some(player) = entity.player.as_deref_mut() {
             player.credit = super::session::MAX_CREDIT;
-            player.durable = player.inputs.applied();
+            player.durable = player.applied();
             player.connected &= self.edges.contains(&player.session.edge);
             if !player.connected {
                 player.leaves_at = Some(self.world.tick + self.config.linger_ticks);

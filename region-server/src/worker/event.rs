@@ -8,12 +8,15 @@ use super::handle::RegionThread;
 
 /// Everything that can happen to a worker.
 pub(crate) enum Event {
-    EdgeUp(EdgeId, PeerSender),
-    EdgeDown(EdgeId),
+    /// A link, with its serial number in this process: the end of an older one means nothing.
+    EdgeUp(EdgeId, u64, PeerSender),
+    EdgeDown(EdgeId, u64),
     Edge(EdgeId, Box<EdgeToRegion>),
-    WorkerUp(WorkerId, PeerSender),
-    WorkerDown(WorkerId),
+    WorkerUp(WorkerId, u64, PeerSender),
+    WorkerDown(WorkerId, u64),
     Worker(WorkerId, Box<RegionToRegion>),
+    /// A worker did not answer the call.
+    NotReached(WorkerId),
     Placed(Box<Result<Placed, (RegionId, String)>>),
     /// The tick thread ended: the region was given back, or lost.
     Ended {

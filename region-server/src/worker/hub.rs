@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use horizon_link::{Lane, Peer, PeerReceiver, PeerSender, Role};
@@ -40,8 +41,8 @@ const FAREWELL: Duration = Duration::from_secs(1);
 struct Hub {
     shared: Arc<Shared>,
     events: mpsc::Sender<Event>,
-    edges: BTreeMap<EdgeId, PeerSender>,
-    workers: BTreeMap<WorkerId, PeerSender>,
+    edges: BTreeMap<EdgeId, (u64, PeerSender)>,
+    workers: BTreeMap<WorkerId, (u64, PeerSender)>,
     placements: Vec<Placement>,
     dialling: std::collections::BTreeSet<WorkerId>,
     serving: Option<(Placement, RegionThread)>,
@@ -116,7 +117,7 @@ pub(crate) async fn run(shared: Arc<Shared>, host: PluginHost) {
             }
         }
     }
-    for peer in hub.edges.values().chain(hub.workers.values()) {
+    for (_, peer) in hub.edges.values().chain(hub.workers.values()) {
         peer.finish(FAREWELL).await;
     }
 }
@@ -125,27 +126,41 @@ impl Hub {
     /// Takes one event; `false` ends the worker.
     async fn handle(&mut self, event: Event) -> bool {
         match event {
-            Event::EdgeUp(edge, sender) => {
+            Event::EdgeUp(edge, serial, sender) => {
                 self.heard_at = Instant::now();
+                if self.edges.contains_key(&edge) {
+                    self.to_region(ThreadInput::EdgeGone(edge)).await;
+                }
                 self.register(&sender);
                 self.to_region(ThreadInput::EdgeLink(edge, sender.clone())).await;
-                self.edges.insert(edge, sender);
+                self.edges.insert(edge, (serial, sender));
                 self.ask_clock();
             }
-            Event::EdgeDown(edge) => {
+            Event::EdgeDown(edge, serial) => {
                 self.heard_at = Instant::now();
-                self.edges.remove(&edge);
-                self.to_region(ThreadInput::EdgeGone(edge)).await;
+                if self.edges.get(&edge).is_some_and(|(current, _)| *current == serial) {
+                    self.edges.remove(&edge);
+                    self.to_region(ThreadInput::EdgeGone(edge)).await;
+                }
             }
             Event::Edge(edge, message) => return self.edge_says(edge, *message).await,
-            Event::WorkerUp(worker, sender) => {
+            Event::WorkerUp(worker, serial, sender) => {
                 self.dialling.remove(&worker);
+                if self.workers.contains_key(&worker) {
+                    self.to_region(ThreadInput::WorkerGone(worker)).await;
+                }
                 self.to_region(ThreadInput::WorkerLink(worker, sender.clone())).await;
-                self.workers.insert(worker, sender);
+                self.workers.insert(worker, (serial, sender));
             }
-            Event::WorkerDown(worker) => {
-                self.workers.remove(&worker);
-                self.to_region(ThreadInput::WorkerGone(worker)).await;
+            Event::WorkerDown(worker, serial) => {
+                if self.workers.get(&worker).is_some_and(|(current, _)| *current == serial) {
+                    self.workers.remove(&worker);
+                    self.to_region(ThreadInput::WorkerGone(worker)).await;
+                    self.dial_workers();
+                }
+            }
+            Event::NotReached(worker) => {
+                self.dialling.remove(&worker);
                 self.dial_workers();
             }
             Event::Worker(worker, message) => {
@@ -206,7 +221,7 @@ impl Hub {
     }
 
     fn to_edges(&self, message: &RegionToEdge) {
-        for sender in self.edges.values() {
+        for (_, sender) in self.edges.values() {
             if let Err(error) = sender.send(Lane::Control, message) {
                 debug!(%error, "an edge is gone");
             }
@@ -254,10 +269,10 @@ impl Hub {
             Ok(Placed { placement, thread }) => {
                 info!(region = %placement.region, lease = %placement.lease, "serving");
                 self.serving = Some((placement.clone(), thread));
-                for (edge, sender) in &self.edges {
+                for (edge, (_, sender)) in &self.edges {
                     self.to_region(ThreadInput::EdgeLink(*edge, sender.clone())).await;
                 }
-                for (worker, sender) in &self.workers {
+                for (worker, (_, sender)) in &self.workers {
                     self.to_region(ThreadInput::WorkerLink(*worker, sender.clone())).await;
                 }
                 if let Some(edge) = self.edges.keys().next() {
@@ -325,8 +340,7 @@ impl Hub {
                     Err(error) => {
                         debug!(%worker, %error, "neighbour not reached");
                         sleep(REDIAL).await;
-                        // Counts as gone: whoever is still placed there is dialled again.
-                        let _ = events.send(Event::WorkerDown(worker)).await;
+                        let _ = events.send(Event::NotReached(worker)).await;
                     }
                 }
             });
@@ -368,20 +382,24 @@ async fn dial_edge(shared: Arc<Shared>, events: mpsc::Sender<Event>) {
     }
 }
 
+/// Links counted since the start.
+static LINKS: AtomicU64 = AtomicU64::new(0);
+
 /// Introduces a peer to the hub and reads it until it is gone.
 async fn adopt(peer: Peer, events: mpsc::Sender<Event>) {
     let Peer { role, sender, receiver, .. } = peer;
+    let serial = LINKS.fetch_add(1, Ordering::Relaxed);
     match role {
         Role::Edge(edge) => {
-            if events.send(Event::EdgeUp(edge, sender)).await.is_ok() {
+            if events.send(Event::EdgeUp(edge, serial, sender)).await.is_ok() {
                 read_edge(edge, receiver, &events).await;
-                let _ = events.send(Event::EdgeDown(edge)).await;
+                let _ = events.send(Event::EdgeDown(edge, serial)).await;
             }
         }
         Role::Region(worker) => {
-            if events.send(Event::WorkerUp(worker, sender)).await.is_ok() {
+            if events.send(Event::WorkerUp(worker, serial, sender)).await.is_ok() {
                 read_worker(worker, receiver, &events).await;
-                let _ = events.send(Event::WorkerDown(worker)).await;
+                let _ = events.send(Event::WorkerDown(worker, serial)).await;
             }
         }
     }

@@ -37,8 +37,11 @@ pub struct PendingInput {
     pub payload: Vec<u8>,
 }
 
-/// Events of one player that wait for room in the tail; more are refused.
-pub const MAX_WAITING: usize = 256;
+/// Bytes of events of one player that wait for room in the tail; more are refused. With a full tail of
+/// 16 KiB and 20 KiB of components a capsule of 64 KiB still holds the view and the movement.
+const MAX_WAITING_BYTES: usize = 12 * 1024;
+/// Bytes of all components of one entity.
+pub const MAX_COMPONENTS_BYTES: usize = 20 * 1024;
 
 /// An event that waits for room in the tail: namespace, event, MessagePack payload.
 #[derive(Archive, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
@@ -49,6 +52,13 @@ pub struct WaitingEvent {
     pub event: String,
     /// MessagePack.
     pub payload: Vec<u8>,
+}
+
+impl WaitingEvent {
+    /// What it takes in a capsule, about.
+    pub fn bytes(&self) -> usize {
+        self.namespace.len() + self.event.len() + self.payload.len() + 24
+    }
 }
 
 /// What a player has beyond any other entity.
@@ -258,7 +268,7 @@ impl Entity {
         }
         if let Some(player) = &self.player {
             capsule.insert(part::SESSION, player.session.encode());
-            capsule.insert(part::INPUTS, player.inputs.applied().to_le_bytes().to_vec());
+            capsule.insert(part::INPUTS, player.applied().to_le_bytes().to_vec());
             capsule.insert(part::TAIL, Self::tail_part(player));
             capsule.insert(part::HEARD, Self::heard_part(player));
         }
@@ -297,7 +307,7 @@ impl Entity {
         match (name, self.player.as_deref()) {
             (part::POSE, _) => Some(bytes(&PosePart { pose: self.pose, stepped: self.stepped })),
             (part::SESSION, Some(player)) => Some(player.session.encode()),
-            (part::INPUTS, Some(player)) => Some(player.inputs.applied().to_le_bytes().to_vec()),
+            (part::INPUTS, Some(player)) => Some(player.applied().to_le_bytes().to_vec()),
             (part::TAIL, Some(player)) => Some(Self::tail_part(player)),
             (part::HEARD, Some(player)) => Some(Self::heard_part(player)),
             _ => None,
@@ -375,6 +385,17 @@ impl Entity {
 }
 
 impl PlayerState {
+    /// Highest input that was applied: those that wait for a step are not.
+    pub fn applied(&self) -> u32 {
+        self.inputs.applied() - self.ready.len() as u32
+    }
+
+    /// Whether another event may wait for room in the tail.
+    pub fn has_room_for(&self, event_bytes: usize) -> bool {
+        let bytes: usize = self.waiting.iter().map(WaitingEvent::bytes).sum();
+        bytes + event_bytes <= MAX_WAITING_BYTES
+    }
+
     /// The lanes of a session that begins.
     pub fn new(session: SessionState) -> Self {
         Self {

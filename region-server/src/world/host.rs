@@ -3,7 +3,7 @@
 use horizon_model::{EntityId, PlayerId, Pose, Position, TICKS_PER_SECOND, Tick};
 use horizon_protocol::link::EntityKey;
 
-use super::{Effect, Entity, MAX_WAITING, World};
+use super::{Effect, Entity, MAX_COMPONENTS_BYTES, World};
 use crate::plugin::{HostError, HostWorld};
 
 /// Longest component in bytes: eight of them and the core fit into a capsule.
@@ -100,6 +100,13 @@ impl HostWorld for World {
             )));
         }
         let entity = self.changeable(entity)?;
+        let others: usize =
+            entity.components.iter().filter(|(other, _)| *other != name).map(|(_, b)| b.len()).sum();
+        if others + bytes.as_ref().map_or(0, Vec::len) > MAX_COMPONENTS_BYTES {
+            return Err(HostError::Invalid(format!(
+                "the components of one entity are at most {MAX_COMPONENTS_BYTES} bytes together"
+            )));
+        }
         let same = entity.components.get(name) == bytes.as_ref();
         if !same {
             match bytes {
@@ -212,9 +219,9 @@ impl HostWorld for World {
         if self.entity_of(to).is_none() {
             return Err(HostError::Unknown);
         }
-        let waiting =
-            self.avatar(to).and_then(|entity| entity.player.as_ref()).map(|player| player.waiting.len());
-        if waiting.is_some_and(|waiting| waiting >= MAX_WAITING) {
+        let bytes = messagepack.len();
+        let player = self.avatar(to).and_then(|entity| entity.player.as_ref());
+        if player.is_some_and(|player| !player.has_room_for(bytes)) {
             return Err(HostError::Invalid("the player acknowledges nothing and the queue is full".into()));
         }
         self.effects.push(Effect::Send {

@@ -11,7 +11,7 @@ use horizon_model::{
 };
 use horizon_protocol::link::EntityKey;
 
-pub use entity::{Entity, MAX_WAITING, PendingInput, PlayerState, RestoreError, WaitingEvent};
+pub use entity::{Entity, MAX_COMPONENTS_BYTES, PendingInput, PlayerState, RestoreError, WaitingEvent};
 
 /// A read-only copy of an entity that another region owns.
 #[derive(Debug, Clone)]
