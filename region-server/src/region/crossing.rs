@@ -211,7 +211,8 @@ impl Region {
             epoch,
             region: self.world.region,
             entity: id,
-            tick: self.world.tick,
+            // Where our clock is behind, the region before has shown later ticks, and they count.
+            tick: self.world.tick.max(entity.stepped),
             applied: state.applied(),
             durable: state.durable,
             rate_hz: self.config.rate.hz() as u32,

@@ -117,7 +117,8 @@ impl Region {
             Some(of) => placements.contains_key(&of) && linked(of),
             None => EntityId::from_bits(observer.0)
                 .and_then(|id| entities.get(&id))
-                .filter(|entity| !entity.frozen && entity.stepped <= tick)
+                // The region before has shown this tick already, where its clock is ahead of ours.
+                .filter(|entity| !entity.frozen && tick > entity.shown)
                 .and_then(|entity| entity.player.as_deref())
                 .is_some_and(|player| player.connected && player.credit > 0),
         };

@@ -101,6 +101,7 @@ impl Region {
         let id = entity.id;
         let shadowed = self.shadows.remove(&key).is_some();
         entity.stepped = arrival.tick;
+        entity.shown = arrival.tick;
         entity.jumped = arrival.teleport;
         entity.snap = false;
         if let Some(player) = entity.player.as_deref_mut() {

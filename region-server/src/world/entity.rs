@@ -111,6 +111,8 @@ pub struct Entity {
     pub jumped: bool,
     /// Last tick simulated, here or before it came here.
     pub stepped: Tick,
+    /// Last tick that another region has shown to its player.
+    pub shown: Tick,
     /// What plugins keep, by name.
     pub components: BTreeMap<String, Vec<u8>>,
     /// What observers see, by place in the type's schema; JSON.
@@ -206,6 +208,7 @@ impl Entity {
             snap: false,
             jumped: false,
             stepped: tick,
+            shown: Tick::default(),
             components: BTreeMap::new(),
             fields: vec![None; fields],
             player: None,

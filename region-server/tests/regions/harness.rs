@@ -50,6 +50,8 @@ pub(crate) struct Delays {
 impl Delays {
     /// A disk that takes a dozen steps.
     pub(crate) const SLOW_DISK: Self = Self { disk: (400_000, 100_000), ..Self::SHORT };
+    /// A handoff is done before a region whose clock is a little behind has stepped the same tick.
+    pub(crate) const QUICK: Self = Self { disk: (200, 200), store: (100, 100), link: (100, 100) };
     pub(crate) const SHORT: Self = Self { link: (100, 400), disk: (500, 3000), store: (200, 1500) };
 }
 
@@ -85,6 +87,8 @@ pub(crate) struct Harness {
     pub(crate) foresight: bool,
     /// A disk that says it has what it has not: the control of every test that kills.
     pub(crate) lying_disk: bool,
+    /// Regions with an odd number step this much later than the others.
+    pub(crate) odd_late: Duration,
     map: RegionMap,
     rate: TickRate,
     running: BTreeMap<RegionId, Running>,
@@ -127,6 +131,7 @@ impl Harness {
             late: 0,
             foresight: true,
             lying_disk: false,
+            odd_late: Duration::ZERO,
             map: RegionMap { map_epoch: 1, grid },
             rate: TickRate::from_hz(hz).expect("a valid rate"),
             running: BTreeMap::new(),
@@ -282,13 +287,17 @@ impl Harness {
         self.happenings.insert(self.count, happening);
     }
 
+    fn late_by(&self, region: RegionId) -> Duration {
+        if region.0.is_multiple_of(2) { Duration::ZERO } else { self.odd_late }
+    }
+
     /// Lets time pass.
     pub(crate) fn run_until(&mut self, end: Duration) {
         loop {
             let step = self
                 .running
                 .iter()
-                .map(|(id, held)| (held.next.since_origin(), *id))
+                .map(|(id, held)| (held.next.since_origin() + self.late_by(*id), *id))
                 .min()
                 .expect("a region runs");
             let message = self.queue.peek().map(|Reverse(Due(at, _))| *at);

@@ -151,6 +151,21 @@ fn around_a_corner_every_neighbour_is_ready() {
     assert_eq!(world.clients[&player].faults, Faults::default());
 }
 
+/// A clock some milliseconds behind: the commit arrives before the target has stepped the frozen tick.
+#[test]
+fn clocks_that_differ_repeat_and_miss_nothing() {
+    let plugins = build::own_plugins(&["movement", "ledger", "chat"]);
+    let mut world = Harness::new(plugins.path(), 2, 30, 5, Delays::QUICK);
+    world.odd_late = Duration::from_millis(8);
+    let walkers = walkers(&mut world, 4, 9.0);
+    play(&mut world, &walkers, 30, |_, _| {});
+    assert!(world.clients.values().map(|client| client.crossings).sum::<u32>() >= 12);
+    for client in world.clients.values() {
+        assert_eq!(client.faults, Faults::default(), "player {}", client.player);
+    }
+    assert_eq!(ledger_faults(&mut world), Vec::<String>::new());
+}
+
 /// Control: the same eyes see what a slow disk does to handoffs, and inputs are safe all the same.
 #[test]
 fn a_slow_disk_is_seen_and_loses_nothing() {
