@@ -73,7 +73,6 @@ impl Segment {
         segment.sync()?;
         segment.append(&JournalRecord::Snapshot(recovered.state.clone().unwrap_or_default()))?;
         segment.sync()?;
-        segment.remove_older()?;
         Ok(segment)
     }
 
@@ -290,10 +289,18 @@ mod tests {
         let recovered = recover(folder.path(), Epoch::new(1, 2)).expect("read");
         assert_eq!(value(&recovered).as_deref(), Some(&b"b"[..]));
         assert_eq!(recovered.state.expect("a snapshot").tick, Tick(4));
-        assert!(matches!(
-            Segment::create(folder.path(), Epoch::new(1, 1), &Recovered::default()),
-            Err(JournalError::Duplicate(_)) | Ok(_)
-        ));
+    }
+
+    #[test]
+    fn one_lease_has_one_segment_and_removes_nothing_by_beginning() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let create = |count| Segment::create(folder.path(), Epoch::new(1, count), &Recovered::default());
+        create(1).expect("created");
+        assert!(matches!(create(1), Err(JournalError::Duplicate(_))));
+        let second = create(2).expect("created");
+        assert_eq!(parts(folder.path()).expect("listed").len(), 2, "its lease is not confirmed yet");
+        second.remove_older().expect("removed");
+        assert_eq!(parts(folder.path()).expect("listed").len(), 1);
     }
 
     #[test]

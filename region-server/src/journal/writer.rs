@@ -138,7 +138,8 @@ fn run(
     let mut asked = false;
     let mut newest = Tick::default();
     let mut unconfirmed = false;
-    let mut rotated = false;
+    // The first part replaces those of earlier holders.
+    let mut rotated = true;
     loop {
         // What is written and not confirmed is asked about again, also where nothing more is written.
         let first =
