@@ -52,8 +52,9 @@ pub struct ObjectType {
     pub name: String,
     /// Channel 0 to 3 of each field that observers see.
     pub fields: Vec<(String, u8)>,
-    /// Radius, hysteresis, rate and precision of the four channels; the defaults where absent.
-    pub channels: Option<[(f64, f64, u32, u32); 4]>,
+    /// Radius, hysteresis, rate, precision, priority and nearest of the four channels; the defaults
+    /// where absent.
+    pub channels: Option<[(f64, f64, u32, u32, f32, u32); 4]>,
 }
 
 impl ObjectType {
@@ -72,9 +73,11 @@ impl ObjectType {
     /// Replaces reach and rate of the four channels.
     #[must_use]
     pub fn channels(mut self, specs: [ChannelSpec; 4]) -> Self {
-        self.channels = Some(
-            specs.map(|spec| (spec.radius_metres, spec.hysteresis_metres, spec.rate_hz, spec.precision_cm)),
-        );
+        let numbers = |spec: ChannelSpec| {
+            let reach = (spec.radius_metres, spec.hysteresis_metres);
+            (reach.0, reach.1, spec.rate_hz, spec.precision_cm, spec.priority, spec.nearest)
+        };
+        self.channels = Some(specs.map(numbers));
         self
     }
 }

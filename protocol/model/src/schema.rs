@@ -46,32 +46,61 @@ pub struct ChannelSpec {
     pub radius_metres: f64,
     /// They lose it this much further out, so that standing on the radius does not flap.
     pub hysteresis_metres: f64,
-    /// Updates per second; divides the world grid of 60.
+    /// Updates per second at most; divides the world grid of 60. What moves as foretold is sent less often.
     pub rate_hz: u32,
-    /// Size of a position step in centimetres: 5, 25, 50 or 200.
+    /// How far off the picture of a client may be, in centimetres; not below [`Self::FINEST_CM`].
     pub precision_cm: u32,
+    /// Weight against the other channels where bytes are short; positive.
+    pub priority: f32,
+    /// At most about this many objects, the nearest, are held on this channel; the others on the ones
+    /// further out. 0 is no limit.
+    pub nearest: u32,
 }
 
 impl ChannelSpec {
+    /// Smallest precision of each channel in centimetres: the diagonal of half its position step, rounded up.
+    pub const FINEST_CM: [u32; 4] = [6, 25, 50, 50];
+
     /// The defaults of the four channels: 50, 150, 300 and 1000 m at 30, 15, 10 and 2 Hz.
     pub const DEFAULT: [Self; 4] = [
-        Self { radius_metres: 50.0, hysteresis_metres: 3.0, rate_hz: 30, precision_cm: 5 },
-        Self { radius_metres: 150.0, hysteresis_metres: 6.0, rate_hz: 15, precision_cm: 25 },
-        Self { radius_metres: 300.0, hysteresis_metres: 12.0, rate_hz: 10, precision_cm: 50 },
-        Self { radius_metres: 1000.0, hysteresis_metres: 30.0, rate_hz: 2, precision_cm: 200 },
+        Self::preset(50.0, 3.0, 30, 9, 8.0),
+        Self::preset(150.0, 6.0, 15, 45, 4.0),
+        Self::preset(300.0, 12.0, 10, 150, 2.0),
+        Self::preset(1000.0, 30.0, 2, 190, 1.0),
     ];
+
+    const fn preset(radius: f64, hysteresis: f64, rate_hz: u32, precision_cm: u32, priority: f32) -> Self {
+        Self {
+            radius_metres: radius,
+            hysteresis_metres: hysteresis,
+            rate_hz,
+            precision_cm,
+            priority,
+            nearest: 0,
+        }
+    }
+
+    /// Rates that keep each channel in its band, in hertz.
+    pub const BANDS: [std::ops::RangeInclusive<u32>; 4] = [30..=60, 15..=30, 5..=15, 1..=5];
 
     /// Grid ticks from one update to the next.
     pub const fn period_ticks(&self) -> u64 {
         TICKS_PER_SECOND / self.rate_hz as u64
     }
 
+    /// How far behind the newest frame a client draws what it holds on this channel, in grid ticks: two
+    /// periods, and at most a second.
+    pub const fn delay_ticks(&self) -> u64 {
+        let two = 2 * self.period_ticks();
+        if two > TICKS_PER_SECOND { TICKS_PER_SECOND } else { two }
+    }
+
     /// Checks one channel by itself.
     ///
     /// # Errors
     ///
-    /// [`SchemaError`] where the rate does not divide the grid, the radius is not positive, or the
-    /// precision is not one of the four steps that divide a cell.
+    /// [`SchemaError`] where the rate does not divide the grid, or the radius or the priority is not
+    /// positive.
     pub fn check(&self) -> Result<(), SchemaError> {
         if self.rate_hz == 0 || !TICKS_PER_SECOND.is_multiple_of(u64::from(self.rate_hz)) {
             return Err(SchemaError::Rate(self.rate_hz));
@@ -82,19 +111,25 @@ impl ChannelSpec {
         if !(self.hysteresis_metres.is_finite() && self.hysteresis_metres >= 0.0) {
             return Err(SchemaError::Radius(self.hysteresis_metres));
         }
-        if ![5, 25, 50, 200].contains(&self.precision_cm) {
-            return Err(SchemaError::Precision(self.precision_cm));
+        if !(self.priority.is_finite() && self.priority > 0.0) {
+            return Err(SchemaError::Priority(self.priority));
         }
         Ok(())
     }
 
-    /// Checks four channels together: each by itself, and each reaching further than the one before.
+    /// Checks four channels together: each by itself and against what its numbers can say, and each
+    /// reaching further than the one before.
     ///
     /// # Errors
     ///
-    /// [`SchemaError`] as [`Self::check`], or [`SchemaError::Order`].
+    /// [`SchemaError`] as [`Self::check`], [`SchemaError::Precision`] or [`SchemaError::Order`].
     pub fn check_all(specs: &[Self; 4]) -> Result<(), SchemaError> {
         specs.iter().try_for_each(Self::check)?;
+        for (spec, finest) in specs.iter().zip(Self::FINEST_CM) {
+            if !(finest..=10_000).contains(&spec.precision_cm) {
+                return Err(SchemaError::Precision(spec.precision_cm, finest));
+            }
+        }
         match specs.windows(2).find(|pair| pair[0].radius_metres >= pair[1].radius_metres) {
             Some(pair) => Err(SchemaError::Order(pair[0].radius_metres, pair[1].radius_metres)),
             None => Ok(()),
@@ -111,9 +146,12 @@ pub enum SchemaError {
     /// Distances are positive numbers of metres.
     #[error("a distance of {0} m is not a positive number of metres")]
     Radius(f64),
-    /// Steps divide a cell.
-    #[error("a precision of {0} cm is not one of 5, 25, 50 and 200")]
-    Precision(u32),
+    /// A position step is not finer than it is.
+    #[error("a precision of {0} cm is not between {1} and 10000 cm, what this channel can be told in")]
+    Precision(u32, u32),
+    /// A weight of nothing would never be sent.
+    #[error("a priority of {0} is not a positive number")]
+    Priority(f32),
     /// Channels reach outwards.
     #[error("a channel of {0} m is followed by one of {1} m; each must reach further than the one before")]
     Order(f64, f64),

@@ -427,6 +427,7 @@ fn take_schema(r: &mut Reader<'_>) -> Result<ObjectSchema, DecodeError> {
             hysteresis_metres: r.f64("schema.hysteresis_metres")?,
             rate_hz: r.varint32("schema.rate_hz")?,
             precision_cm: r.varint32("schema.precision_cm")?,
+            ..*channel
         };
     }
     let count = r.count(MAX_FIELDS, "schema.fields")?;

@@ -89,13 +89,15 @@ fn read_types(document: &Document<'_>, defaults: &[ChannelSpec; 4]) -> BTreeMap<
     types
 }
 
-/// One channel's four keys; `base` stands in for keys the file does not set.
+/// One channel's keys; `base` stands in for keys the file does not set.
 fn read_spec(reader: &Reader<'_>, base: Option<&ChannelSpec>) -> ChannelSpec {
     let read = ChannelSpec {
         radius_metres: reader.number("radius_metres"),
         hysteresis_metres: reader.number("hysteresis_metres"),
         rate_hz: reader.count("rate_hz", 1..=60),
-        precision_cm: reader.count("precision_cm", 5..=200),
+        precision_cm: reader.count("precision_cm", 6..=10_000),
+        priority: reader.number("priority") as f32,
+        nearest: reader.count("nearest", 0..=65_535),
     };
     let Some(base) = base else {
         return read;
@@ -109,6 +111,8 @@ fn read_spec(reader: &Reader<'_>, base: Option<&ChannelSpec>) -> ChannelSpec {
         },
         rate_hz: if reader.sets("rate_hz") { read.rate_hz } else { base.rate_hz },
         precision_cm: if reader.sets("precision_cm") { read.precision_cm } else { base.precision_cm },
+        priority: if reader.sets("priority") { read.priority } else { base.priority },
+        nearest: if reader.sets("nearest") { read.nearest } else { base.nearest },
     }
 }
 

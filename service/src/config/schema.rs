@@ -190,8 +190,10 @@ pub const SECTIONS: &[Section] = &[
         keys: &[
             key("radius_metres", "50", "Observers this near hold the channel."),
             key("hysteresis_metres", "3", "They lose it this much further out."),
-            key("rate_hz", "30", "Updates per second; divides 60."),
-            key("precision_cm", "5", "Step of a position: 5, 25, 50 or 200 cm."),
+            key("rate_hz", "30", "Updates per second at most; divides 60."),
+            key("precision_cm", "9", "How far off a client's picture may be."),
+            key("priority", "8", "Weight against the other channels where bytes are short."),
+            key("nearest", "0", "Held for about this many objects at most, the nearest; 0 is no limit."),
         ],
     },
     Section {
@@ -200,8 +202,10 @@ pub const SECTIONS: &[Section] = &[
         keys: &[
             key("radius_metres", "150", "Observers this near hold the channel."),
             key("hysteresis_metres", "6", "They lose it this much further out."),
-            key("rate_hz", "15", "Updates per second; divides 60."),
-            key("precision_cm", "25", "Step of a position: 5, 25, 50 or 200 cm."),
+            key("rate_hz", "15", "Updates per second at most; divides 60."),
+            key("precision_cm", "45", "How far off a client's picture may be."),
+            key("priority", "4", "Weight against the other channels where bytes are short."),
+            key("nearest", "0", "Held for about this many objects at most, the nearest; 0 is no limit."),
         ],
     },
     Section {
@@ -210,8 +214,10 @@ pub const SECTIONS: &[Section] = &[
         keys: &[
             key("radius_metres", "300", "Observers this near hold the channel."),
             key("hysteresis_metres", "12", "They lose it this much further out."),
-            key("rate_hz", "10", "Updates per second; divides 60."),
-            key("precision_cm", "50", "Step of a position: 5, 25, 50 or 200 cm."),
+            key("rate_hz", "10", "Updates per second at most; divides 60."),
+            key("precision_cm", "150", "How far off a client's picture may be."),
+            key("priority", "2", "Weight against the other channels where bytes are short."),
+            key("nearest", "0", "Held for about this many objects at most, the nearest; 0 is no limit."),
         ],
     },
     Section {
@@ -220,8 +226,10 @@ pub const SECTIONS: &[Section] = &[
         keys: &[
             key("radius_metres", "1000", "Observers this near hold the channel."),
             key("hysteresis_metres", "30", "They lose it this much further out."),
-            key("rate_hz", "2", "Updates per second; divides 60."),
-            key("precision_cm", "200", "Step of a position: 5, 25, 50 or 200 cm."),
+            key("rate_hz", "2", "Updates per second at most; divides 60."),
+            key("precision_cm", "190", "How far off a client's picture may be."),
+            key("priority", "1", "Weight against the other channels where bytes are short."),
+            key("nearest", "0", "Held for about this many objects at most, the nearest; 0 is no limit."),
         ],
     },
     Section {

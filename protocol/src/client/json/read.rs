@@ -359,12 +359,16 @@ fn welcome(text: WelcomeText<'_>) -> Result<Welcome, DecodeError> {
 fn schema(text: SchemaText<'_>) -> Result<ObjectSchema, DecodeError> {
     limit(text.name.len(), MAX_EVENT_NAME_BYTES, "welcome", "schema.name")?;
     limit(text.fields.len(), MAX_FIELDS, "welcome", "schema.fields")?;
-    let channels = text.channels.map(|channel| ChannelSpec {
-        radius_metres: channel.radius_metres,
-        hysteresis_metres: channel.hysteresis_metres,
-        rate_hz: channel.rate_hz,
-        precision_cm: channel.precision_cm,
-    });
+    let mut channels = ChannelSpec::DEFAULT;
+    for (spec, channel) in channels.iter_mut().zip(text.channels) {
+        *spec = ChannelSpec {
+            radius_metres: channel.radius_metres,
+            hysteresis_metres: channel.hysteresis_metres,
+            rate_hz: channel.rate_hz,
+            precision_cm: channel.precision_cm,
+            ..*spec
+        };
+    }
     let field = |field: FieldText<'_>| {
         limit(field.name.len(), MAX_EVENT_NAME_BYTES, "welcome", "schema.fields")?;
         let channel = Channel::from_index(usize::from(field.channel))
