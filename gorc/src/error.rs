@@ -22,9 +22,21 @@ pub enum DecodeError {
         /// Offset in the body.
         at: usize,
     },
+    /// A section twice, or after one that it must precede.
+    #[error("a section out of its order at byte {at}")]
+    Order {
+        /// Offset in the body.
+        at: usize,
+    },
     /// No entries, or more than the rest of the body can hold.
     #[error("an impossible count at byte {at}")]
     Count {
+        /// Offset in the body.
+        at: usize,
+    },
+    /// An alias above 65535.
+    #[error("an alias above 65535 at byte {at}")]
+    Alias {
         /// Offset in the body.
         at: usize,
     },
@@ -40,9 +52,21 @@ pub enum DecodeError {
         /// Offset in the body.
         at: usize,
     },
-    /// A position outside its cell.
-    #[error("a position outside its cell at byte {at}")]
+    /// A position outside the world.
+    #[error("a position outside the world at byte {at}")]
     Place {
+        /// Offset in the body.
+        at: usize,
+    },
+    /// A velocity above the limit, or said although it is zero.
+    #[error("a velocity above the limit, or said although it is zero, at byte {at}")]
+    Velocity {
+        /// Offset in the body.
+        at: usize,
+    },
+    /// Cells of the density layer that do not rise, lie outside the world, or are empty.
+    #[error("an impossible cell of the density layer at byte {at}")]
+    Density {
         /// Offset in the body.
         at: usize,
     },

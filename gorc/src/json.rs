@@ -1,19 +1,22 @@
 //! The JSON body: the same meaning as the binary one, for people and tools. `WIRE.md` specifies it.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
-use horizon_model::{EntityId, ObjectSchema, ObjectTypeId, PlayerId, Pose, Position, Tick};
-use serde::Deserialize;
-use serde::de::IgnoredAny;
+use horizon_model::{Cell, EntityId, ObjectSchema, ObjectTypeId, PlayerId, Pose, Position, Tick};
+use serde::de::{DeserializeSeed, Deserializer as _, Error as _, IgnoredAny, SeqAccess};
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use crate::error::DecodeError;
-use crate::quantise::{Precision, dequantise_yaw, quantise, quantise_velocity, quantise_yaw};
-use crate::wire::{Enter, LeaveReason, Update, Visitor};
+use crate::wire::{Density, Enter, LeaveReason, Update, Visitor, heading};
 
-/// Decimals of a heading: enough to find the step of a 65536th of a turn again.
-const YAW_SCALE: f64 = 1e5;
+/// Decimals of a heading: enough to find the 256th of a turn again.
+const YAW_SCALE: f64 = 1e3;
+
+pub(crate) fn write_reset(text: &mut String) {
+    text.push_str(r#"{"op":"reset"}"#);
+}
 
 pub(crate) fn write_leave(text: &mut String, entity: EntityId, reason: LeaveReason) {
     let reason = match reason {
@@ -31,7 +34,7 @@ pub(crate) fn write_enter(text: &mut String, enter: &Enter<'_>, schema: &ObjectS
     if let Some(player) = enter.player {
         put(text, format_args!(r#","player":"{player}""#));
     }
-    write_place(text, &enter.pose.position, enter.precision);
+    write_place(text, &enter.pose.position);
     write_velocity(text, enter.pose.velocity);
     write_yaw(text, enter.pose.yaw);
     write_flag(text, "again", enter.again);
@@ -43,30 +46,39 @@ pub(crate) fn write_update(text: &mut String, update: &Update<'_>, schema: &Obje
     put(text, format_args!(r#"{{"op":"update","id":"{}","tick":{}"#, update.entity, update.tick));
     put(text, format_args!(r#","channel":{}"#, update.channel));
     if let Some(position) = &update.position {
-        write_place(text, position, update.precision);
+        write_place(text, position);
+        write_velocity(text, update.velocity.unwrap_or_default());
+        if let Some(yaw) = update.yaw {
+            write_yaw(text, yaw);
+        }
+        write_flag(text, "snap", update.snap);
     }
-    if let Some(velocity) = update.velocity {
-        write_velocity(text, velocity);
-    }
-    if let Some(yaw) = update.yaw {
-        write_yaw(text, yaw);
-    }
-    write_flag(text, "snap", update.snap && update.position.is_some());
     write_flag(text, "complete", update.complete);
     write_fields(text, update.fields, schema);
     text.push('}');
 }
 
-fn write_place(text: &mut String, position: &Position, precision: Precision) {
-    let place = quantise(position, precision);
-    let cells = [place.cell.x, place.cell.y, place.cell.z];
-    let cm = |n: usize| i64::from(cells[n]) * 5000 + i64::from(place.steps[n]) * i64::from(precision.cm());
-    put(text, format_args!(r#","cm":{}"#, precision.cm()));
-    write_three(text, "at", [cm(0), cm(1), cm(2)]);
+pub(crate) fn write_density(text: &mut String, cells: &[Density]) {
+    text.push_str(r#"{"op":"density","cells":["#);
+    for (n, (x, y, number)) in cells.iter().enumerate() {
+        let comma = if n > 0 { "," } else { "" };
+        put(text, format_args!("{comma}[{x},{y},{number}]"));
+    }
+    text.push_str("]}");
+}
+
+/// Metres from the world's origin; all lattices are whole centimetres.
+fn write_place(text: &mut String, position: &Position) {
+    let (Cell { x, y, z }, local) = (position.cell(), position.local());
+    let cm = |cell: i32, local: f32| i64::from(cell) * 5000 + (f64::from(local) * 100.0).round() as i64;
+    write_three(text, "at", [cm(x, local[0]), cm(y, local[1]), cm(z, local[2])]);
 }
 
 fn write_velocity(text: &mut String, velocity: [f32; 3]) {
-    write_three(text, "v", quantise_velocity(velocity).map(i64::from));
+    let cm = velocity.map(|axis| (f64::from(axis) * 100.0).round() as i64);
+    if cm != [0; 3] {
+        write_three(text, "v", cm);
+    }
 }
 
 fn write_three(text: &mut String, key: &str, cm: [i64; 3]) {
@@ -84,16 +96,15 @@ fn write_three(text: &mut String, key: &str, cm: [i64; 3]) {
 fn write_cm(text: &mut String, cm: i64) {
     let sign = if cm < 0 { "-" } else { "" };
     let (whole, rest) = (cm.unsigned_abs() / 100, cm.unsigned_abs() % 100);
-    let written = match rest {
-        0 => write!(text, "{sign}{whole}"),
-        _ if rest.is_multiple_of(10) => write!(text, "{sign}{whole}.{}", rest / 10),
-        _ => write!(text, "{sign}{whole}.{rest:02}"),
-    };
-    written.expect("a string takes any text");
+    match rest {
+        0 => put(text, format_args!("{sign}{whole}")),
+        _ if rest.is_multiple_of(10) => put(text, format_args!("{sign}{whole}.{}", rest / 10)),
+        _ => put(text, format_args!("{sign}{whole}.{rest:02}")),
+    }
 }
 
 fn write_yaw(text: &mut String, yaw: f32) {
-    let yaw = (f64::from(dequantise_yaw(quantise_yaw(yaw))) * YAW_SCALE).round() / YAW_SCALE;
+    let yaw = (f64::from(yaw) * YAW_SCALE).round() / YAW_SCALE;
     put(text, format_args!(r#","yaw":{yaw}"#));
 }
 
@@ -135,7 +146,7 @@ fn write_field(text: &mut String, bytes: &[u8]) {
     }
 }
 
-fn put(text: &mut String, arguments: std::fmt::Arguments<'_>) {
+fn put(text: &mut String, arguments: fmt::Arguments<'_>) {
     text.write_fmt(arguments).expect("a string takes any text");
 }
 
@@ -151,7 +162,6 @@ struct Op<'a> {
     #[serde(default, rename = "type")]
     type_id: u16,
     player: Option<String>,
-    cm: Option<u32>,
     at: Option<[f64; 3]>,
     v: Option<[f32; 3]>,
     yaw: Option<f32>,
@@ -162,6 +172,7 @@ struct Op<'a> {
     #[serde(default)]
     again: bool,
     reason: Option<String>,
+    cells: Option<Vec<Density>>,
     #[serde(default, borrow)]
     fields: BTreeMap<String, &'a RawValue>,
 }
@@ -172,32 +183,87 @@ struct Op<'a> {
 ///
 /// [`DecodeError::Json`] where the text is not JSON, or at the first entry that lacks what it needs;
 /// entries before it were visited.
-pub fn decode_json(text: &str, frame_tick: Tick, visitor: &mut impl Visitor) -> Result<(), DecodeError> {
-    let ops: Vec<Op<'_>> =
-        serde_json::from_str(text).map_err(|error| DecodeError::Json(error.to_string()))?;
-    ops.iter().try_for_each(|op| visit(op, frame_tick, visitor))
+pub fn decode_json(text: &str, frame_tick: Tick, visitor: &mut dyn Visitor) -> Result<(), DecodeError> {
+    let mut reader = serde_json::Deserializer::from_str(text);
+    Ops { frame_tick, visitor }
+        .deserialize(&mut reader)
+        .and_then(|()| reader.end())
+        .map_err(|error| DecodeError::Json(error.to_string()))
 }
 
-fn visit(op: &Op<'_>, frame_tick: Tick, visitor: &mut impl Visitor) -> Result<(), DecodeError> {
-    if op.op == "reset" {
-        visitor.reset();
-        return Ok(());
+/// Visits each element of the array as it is read, so that none has to be kept.
+struct Ops<'v> {
+    frame_tick: Tick,
+    visitor: &'v mut dyn Visitor,
+}
+
+impl<'de> DeserializeSeed<'de> for Ops<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_seq(self)
     }
-    let entity: EntityId = op.id.parse().map_err(|_| lacks(op, "id"))?;
+}
+
+impl<'de> serde::de::Visitor<'de> for Ops<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array of operations")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut ops: A) -> Result<(), A::Error> {
+        while let Some(op) = ops.next_element::<Op<'de>>()? {
+            visit(&op, self.frame_tick, self.visitor).map_err(|lacks| A::Error::custom(lacks))?;
+        }
+        Ok(())
+    }
+}
+
+/// An entry without a valid value of a key that it needs.
+struct Lacks<'a> {
+    op: &'a Op<'a>,
+    key: &'static str,
+}
+
+impl fmt::Display for Lacks<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} of {:?} has no valid {:?}", self.op.op, self.op.id, self.key)
+    }
+}
+
+fn visit<'a>(op: &'a Op<'a>, frame_tick: Tick, visitor: &mut dyn Visitor) -> Result<(), Lacks<'a>> {
+    let lacks = |key| Lacks { op, key };
+    match op.op.as_str() {
+        "reset" => {
+            visitor.reset();
+            return Ok(());
+        }
+        "density" => {
+            let cells = op.cells.as_ref().ok_or_else(|| lacks("cells"))?;
+            let rise = cells.windows(2).all(|pair| (pair[0].0, pair[0].1) < (pair[1].0, pair[1].1));
+            if !rise || cells.iter().any(|(_, _, number)| *number == 0) {
+                return Err(lacks("cells"));
+            }
+            visitor.density(cells);
+            return Ok(());
+        }
+        _ => {}
+    }
+    let entity: EntityId = op.id.parse().map_err(|_| lacks("id"))?;
     let tick = op.tick.map_or(frame_tick, Tick);
     if op.channel > 3 {
-        return Err(lacks(op, "channel"));
+        return Err(lacks("channel"));
     }
-    let precision = Precision::from_cm(op.cm.unwrap_or(5)).ok_or_else(|| lacks(op, "cm"))?;
     let position = match op.at {
-        Some(metres) => Some(Position::from_metres(metres).ok_or_else(|| lacks(op, "at"))?),
+        Some(metres) => Some(Position::from_metres(metres).ok_or_else(|| lacks("at"))?),
         None => None,
     };
-    if op.v.is_some_and(|v| !v.iter().all(|axis| axis.is_finite())) {
-        return Err(lacks(op, "v"));
+    if op.v.is_some_and(|v| position.is_none() || !v.iter().all(|axis| axis.is_finite())) {
+        return Err(lacks("v"));
     }
-    if op.yaw.is_some_and(|yaw| !yaw.is_finite()) {
-        return Err(lacks(op, "yaw"));
+    if op.yaw.is_some_and(|yaw| position.is_none() || !yaw.is_finite()) {
+        return Err(lacks("yaw"));
     }
     match op.op.as_str() {
         "leave" => {
@@ -206,20 +272,20 @@ fn visit(op: &Op<'_>, frame_tick: Tick, visitor: &mut impl Visitor) -> Result<()
                 Some("gone") => LeaveReason::Gone,
                 Some("moved") => LeaveReason::Moved,
                 Some("teleported") => LeaveReason::Teleported,
-                _ => return Err(lacks(op, "reason")),
+                _ => return Err(lacks("reason")),
             };
             visitor.leave(entity, reason);
         }
         "enter" => {
             let player = match &op.player {
-                Some(player) => Some(player.parse::<PlayerId>().map_err(|_| lacks(op, "player"))?),
+                Some(player) => Some(player.parse::<PlayerId>().map_err(|_| lacks("player"))?),
                 None => None,
             };
             let type_id = ObjectTypeId(op.type_id);
             let pose = Pose {
-                position: position.ok_or_else(|| lacks(op, "at"))?,
-                velocity: op.v.ok_or_else(|| lacks(op, "v"))?,
-                yaw: op.yaw.ok_or_else(|| lacks(op, "yaw"))?,
+                position: position.ok_or_else(|| lacks("at"))?,
+                velocity: op.v.unwrap_or_default(),
+                yaw: op.yaw.ok_or_else(|| lacks("yaw"))?,
             };
             let fields = numbered(op, entity, Some(type_id), visitor);
             visitor.enter(Enter {
@@ -229,27 +295,26 @@ fn visit(op: &Op<'_>, frame_tick: Tick, visitor: &mut impl Visitor) -> Result<()
                 tick,
                 pose,
                 channel: op.channel,
-                precision,
                 again: op.again,
                 fields: &fields,
             });
         }
         "update" => {
+            let velocity = position.map(|_| op.v.unwrap_or_default());
             let fields = numbered(op, entity, None, visitor);
             visitor.update(Update {
                 entity,
                 tick,
                 channel: op.channel,
-                precision,
                 position,
-                velocity: op.v,
-                yaw: op.yaw,
-                snap: op.snap,
+                velocity,
+                yaw: op.yaw.or_else(|| velocity.and_then(heading)),
+                snap: op.snap && position.is_some(),
                 complete: op.complete,
                 fields: &fields,
             });
         }
-        _ => return Err(lacks(op, "op")),
+        _ => return Err(lacks("op")),
     }
     Ok(())
 }
@@ -259,7 +324,7 @@ fn numbered<'a>(
     op: &'a Op<'_>,
     entity: EntityId,
     type_id: Option<ObjectTypeId>,
-    visitor: &mut impl Visitor,
+    visitor: &mut dyn Visitor,
 ) -> Vec<(u8, &'a [u8])> {
     let mut fields: Vec<_> = op
         .fields
@@ -270,8 +335,4 @@ fn numbered<'a>(
         .collect();
     fields.sort_unstable_by_key(|(index, _)| *index);
     fields
-}
-
-fn lacks(op: &Op<'_>, key: &str) -> DecodeError {
-    DecodeError::Json(format!("{:?} of {:?} has no valid {key:?}", op.op, op.id))
 }

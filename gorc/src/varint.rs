@@ -27,10 +27,12 @@ impl<'a> Reader<'a> {
         Self { body, at: 0 }
     }
 
+    #[inline]
     pub(crate) fn at(&self) -> usize {
         self.at
     }
 
+    #[inline]
     pub(crate) fn remaining(&self) -> usize {
         self.body.len() - self.at
     }
@@ -50,8 +52,29 @@ impl<'a> Reader<'a> {
         Ok(array)
     }
 
+    #[inline]
     pub(crate) fn byte(&mut self) -> Result<u8, DecodeError> {
-        Ok(self.take(1)?[0])
+        let byte = *self.body.get(self.at).ok_or(DecodeError::Truncated { at: self.at })?;
+        self.at += 1;
+        Ok(byte)
+    }
+
+    /// Up to 16 bytes as a number, the lowest first.
+    #[inline]
+    pub(crate) fn packed(&mut self, len: usize) -> Result<u128, DecodeError> {
+        debug_assert!(len <= 16, "a number has 16 bytes");
+        let rest = &self.body[self.at..];
+        let window = match rest.first_chunk::<16>() {
+            Some(window) => *window,
+            None if len > rest.len() => return Err(DecodeError::Truncated { at: self.at }),
+            None => {
+                let mut window = [0; 16];
+                window[..rest.len()].copy_from_slice(rest);
+                window
+            }
+        };
+        self.at += len;
+        Ok(u128::from_le_bytes(window) & (u128::MAX >> (128 - 8 * len)))
     }
 
     pub(crate) fn varint(&mut self) -> Result<u64, DecodeError> {
@@ -74,6 +97,7 @@ impl<'a> Reader<'a> {
         Err(DecodeError::Varint { at: start })
     }
 
+    #[inline]
     pub(crate) fn varint_u32(&mut self) -> Result<u32, DecodeError> {
         let start = self.at;
         u32::try_from(self.varint()?).map_err(|_| DecodeError::Varint { at: start })

@@ -1,0 +1,141 @@
+//! What a client draws of an object: a line through the knots it was told, and straight on from the last.
+//!
+//! ```text
+//!        A ────────● m            m = max(frame − delay, A): what was drawn stays as it was
+//!                   ╲ line
+//!                    ● B ─────▶   from B on, B's own continuation
+//! ```
+//!
+//! Invariant: a push changes nothing before `frame − delay`, the newest tick that a client may have
+//! drawn, and makes no jump unless it is a snap. `WIRE.md` states the rule; a region runs the same
+//! code to know what its clients see.
+
+use std::f64::consts::{PI, TAU};
+
+use horizon_model::{TICKS_PER_SECOND, Tick};
+
+/// Most pieces a curve keeps; the oldest give way. Two per knot, so half a minute at the sparsest.
+const MAX_PIECES: usize = 64;
+
+/// The curve of one held object.
+#[derive(Debug, Clone)]
+pub struct Curve {
+    /// By rising start; never empty.
+    pieces: Vec<Piece>,
+}
+
+/// A straight piece of the curve: it holds from its start to the start of the next one.
+#[derive(Debug, Clone, Copy)]
+struct Piece {
+    start: u64,
+    metres: [f64; 3],
+    /// Metres per tick.
+    velocity: [f64; 3],
+    yaw: f64,
+    /// Radians per tick.
+    turn: f64,
+}
+
+impl Piece {
+    /// From a knot on, straight on.
+    fn continuation(start: u64, metres: [f64; 3], velocity_mps: [f64; 3], yaw: f64) -> Self {
+        let velocity = velocity_mps.map(|axis| axis / TICKS_PER_SECOND as f64);
+        Self { start, metres, velocity, yaw, turn: 0.0 }
+    }
+
+    fn metres_after(&self, ticks: f64) -> [f64; 3] {
+        let (p, v) = (self.metres, self.velocity);
+        [p[0] + v[0] * ticks, p[1] + v[1] * ticks, p[2] + v[2] * ticks]
+    }
+
+    fn yaw_after(&self, ticks: f64) -> f64 {
+        self.yaw + self.turn * ticks
+    }
+}
+
+impl Curve {
+    /// The curve of an object that has just entered: one knot, `metres` from the world's origin, and its
+    /// continuation either way. `yaw` is in radians.
+    pub fn new(tick: Tick, metres: [f64; 3], velocity_mps: [f64; 3], yaw: f32) -> Self {
+        Self { pieces: vec![Piece::continuation(tick.0, metres, velocity_mps, yaw.into())] }
+    }
+
+    /// Takes the knot that the frame of `frame_tick` brought.
+    ///
+    /// `delay_ticks` is how far behind its newest frame a client draws the channel of this update. A
+    /// `yaw` of `None` did not change. After a `snap` the object is at the knot at once.
+    #[allow(clippy::too_many_arguments)]
+    pub fn push(
+        &mut self,
+        frame_tick: Tick,
+        delay_ticks: u64,
+        tick: Tick,
+        metres: [f64; 3],
+        velocity_mps: [f64; 3],
+        yaw: Option<f32>,
+        snap: bool,
+    ) {
+        let last = *self.last();
+        let yaw = yaw.map_or(last.yaw, f64::from);
+        let knot = Piece::continuation(tick.0, metres, velocity_mps, yaw);
+        if snap {
+            self.pieces.retain(|piece| piece.start < tick.0);
+            self.add(knot);
+            return;
+        }
+        let from = last.start.max(frame_tick.0.saturating_sub(delay_ticks));
+        let knot = if tick.0 > from {
+            knot
+        } else {
+            let start = frame_tick.0.max(from.saturating_add(1));
+            Piece { start, metres: knot.metres_after((start - tick.0) as f64), ..knot }
+        };
+        let ticks = knot.start.saturating_sub(from).max(1) as f64;
+        let ahead = (from - last.start) as f64;
+        let (metres, yaw) = (last.metres_after(ahead), last.yaw_after(ahead));
+        let line = Piece {
+            start: from,
+            metres,
+            velocity: [0, 1, 2].map(|n| (knot.metres[n] - metres[n]) / ticks),
+            yaw,
+            turn: wrapped(knot.yaw - yaw) / ticks,
+        };
+        if from == last.start {
+            self.pieces.pop();
+        }
+        self.add(line);
+        self.add(knot);
+    }
+
+    /// Where to draw the object at `tick`: metres from the world's origin, and radians in `-π..π`.
+    ///
+    /// Before the first vertex that is kept, the first piece goes on backwards.
+    pub fn at(&self, tick: f64) -> ([f64; 3], f32) {
+        let piece = self.pieces.iter().rev().find(|piece| piece.start as f64 <= tick);
+        let piece = piece.unwrap_or(&self.pieces[0]);
+        let ticks = tick - piece.start as f64;
+        (piece.metres_after(ticks), wrapped(piece.yaw_after(ticks)) as f32)
+    }
+
+    /// Drops what only ticks before `tick` need.
+    pub fn forget_before(&mut self, tick: f64) {
+        let passed = self.pieces.iter().skip(1).take_while(|piece| piece.start as f64 <= tick).count();
+        self.pieces.drain(..passed);
+    }
+
+    fn last(&self) -> &Piece {
+        self.pieces.last().expect("a curve has at least one piece")
+    }
+
+    fn add(&mut self, piece: Piece) {
+        if self.pieces.len() == MAX_PIECES {
+            self.pieces.remove(0);
+        }
+        self.pieces.push(piece);
+    }
+}
+
+/// The same angle in `-π..π`.
+fn wrapped(radians: f64) -> f64 {
+    if (-PI..PI).contains(&radians) { radians } else { (radians + PI).rem_euclid(TAU) - PI }
+}
