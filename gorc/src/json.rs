@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 
 use horizon_model::{Cell, EntityId, ObjectSchema, ObjectTypeId, PlayerId, Pose, Position, Tick};
-use serde::de::{DeserializeSeed, Deserializer as _, Error as _, IgnoredAny, SeqAccess};
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
+use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, SeqAccess};
 use serde_json::value::RawValue;
 
 use crate::error::DecodeError;
