@@ -1,39 +1,28 @@
-//! Which samples of an object go out on which channel.
+//! When each object has a chance to be told of on each channel.
 //!
-//! Decided by the source tick, the entity and the channel alone, so that every region that knows
-//! the object sends the same samples of it.
+//! Decided by the tick, the entity and the channel alone, so that every region that knows the object
+//! gives it the same chances, and spread, so that channels and objects do not all fall on one tick.
 
 use horizon_model::{Channel, ChannelSpec, EntityId, Tick, TickRate};
 
-/// Whether the sample of `entity` at source tick `tick` goes out on `channel`.
+/// Whether `entity` has a chance on `channel` at `tick`.
 ///
 /// Channels of one object, and objects among themselves, are staggered by an even phase. A region
-/// that steps more slowly than the channel, or out of step with it, sends the first sample at or
+/// that steps more slowly than the channel, or out of step with it, gives the first step at or
 /// after each due tick, so the rate is kept wherever it can be.
 pub fn due(tick: Tick, entity: EntityId, channel: Channel, spec: &ChannelSpec, rate: TickRate) -> bool {
-    let period = spec.period_ticks().max(1);
-    tick.0.wrapping_add(phase(entity, channel, period)) % period < rate.step()
+    since_due(tick.0 as i64, entity.bits(), channel.index(), spec.period_ticks().max(1)) < rate.step()
 }
 
-/// The channels on which a sample is due: bit `n` for channel `n`.
-pub(crate) fn due_mask(tick: Tick, entity: EntityId, specs: &[ChannelSpec; 4], rate: TickRate) -> u8 {
-    let mut mask = 0;
-    for channel in Channel::ALL {
-        if due(tick, entity, channel, &specs[channel.index()], rate) {
-            mask |= 1 << channel.index();
-        }
-    }
-    mask
-}
-
-/// An even number of ticks below `period`, spread evenly over entities and channels.
-fn phase(entity: EntityId, channel: Channel, period: u64) -> u64 {
-    let slots = period.div_ceil(2);
-    2 * (mix(entity.bits() ^ ((channel.index() as u64 + 1) << 56)) % slots)
+/// Ticks since the last due tick, below `period_ticks`.
+pub(crate) fn since_due(tick: i64, entity: u64, channel: usize, period_ticks: u64) -> u64 {
+    let slots = period_ticks.div_ceil(2);
+    let phase = 2 * (mix(entity ^ ((channel as u64 + 1) << 56)) % slots);
+    (tick as u64).wrapping_add(phase) % period_ticks
 }
 
 /// The finaliser of SplitMix64: every input bit reaches every output bit.
-fn mix(mut bits: u64) -> u64 {
+pub(crate) fn mix(mut bits: u64) -> u64 {
     bits = bits.wrapping_add(0x9e37_79b9_7f4a_7c15);
     bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -75,7 +64,7 @@ mod tests {
     fn phases_are_even_and_spread() {
         let mut seen = [0; 30];
         for n in 1..=3000 {
-            let phase = phase(EntityId::from_bits(n).unwrap(), Channel::Metadata, 30);
+            let phase = since_due(0, n, 3, 30);
             assert!(phase < 30 && phase.is_multiple_of(2));
             seen[phase as usize] += 1;
         }

@@ -4,6 +4,32 @@ use horizon_model::{CELL_METRES, Cell, ChannelSpec, Position};
 
 /// Below every channel: nothing is held.
 pub(crate) const NONE: u8 = 4;
+/// Bands of distance: each channel's radius, and the hysteresis beyond it.
+pub(crate) const BANDS: usize = 8;
+
+/// The channel held next, by the channel held before and by one more than the band of distance; 0 for
+/// what is beyond all bands.
+///
+/// A channel that was held is lost only beyond radius and hysteresis, one that was not is gained at the
+/// radius. The channels further out come with it.
+pub(crate) const LEVELS: [[u8; BANDS + 1]; 5] = levels();
+
+const fn levels() -> [[u8; BANDS + 1]; 5] {
+    let mut table = [[NONE; BANDS + 1]; 5];
+    let mut held = 0;
+    while held < 5 {
+        let mut band = 0;
+        while band < BANDS {
+            let channel = band / 2;
+            let in_slack = band % 2 == 1;
+            table[held][band + 1] =
+                if in_slack && held > channel { channel as u8 + 1 } else { channel as u8 };
+            band += 1;
+        }
+        held += 1;
+    }
+    table
+}
 
 /// What distances are measured from.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,18 +72,21 @@ fn gap(low: i32, high: i32, cell: i32, local: f32) -> f64 {
     (-metres_from(i64::from(low))).max(metres_from(i64::from(high) + 1)).max(0.0)
 }
 
-/// The innermost channel held at `metres`, or [`NONE`].
-///
-/// `held` was held before: a channel that was held is lost only beyond radius and hysteresis, one
-/// that was not is gained at the radius. The channels further out come with it.
-pub(crate) fn level(held: u8, metres: f64, specs: &[ChannelSpec; 4]) -> u8 {
-    for (channel, spec) in (0_u8..).zip(specs) {
-        let slack = if held <= channel { spec.hysteresis_metres } else { 0.0 };
-        if metres <= spec.radius_metres + slack {
-            return channel;
-        }
+/// The eight limits of a table in metres, rising: radius and radius with hysteresis of each channel. A
+/// hysteresis that would reach beyond the next radius ends there.
+pub(crate) fn limits(specs: &[ChannelSpec; 4]) -> [f32; BANDS] {
+    let mut limits = [0.0; BANDS];
+    for (channel, spec) in specs.iter().enumerate() {
+        let next = specs.get(channel + 1).map_or(f64::INFINITY, |next| next.radius_metres);
+        limits[2 * channel] = spec.radius_metres as f32;
+        limits[2 * channel + 1] = (spec.radius_metres + spec.hysteresis_metres).min(next) as f32;
     }
-    NONE
+    limits
+}
+
+/// One more than the band of `metres`, 0 beyond all limits.
+pub(crate) fn band(metres: f64, limits: &[f32; BANDS]) -> u8 {
+    limits.iter().position(|limit| metres <= f64::from(*limit)).map_or(0, |band| band as u8 + 1)
 }
 
 #[cfg(test)]
@@ -84,12 +113,14 @@ mod tests {
 
     #[test]
     fn channels_are_gained_at_the_radius_and_lost_beyond_the_hysteresis() {
-        let level = |held, metres| level(held, metres, &ChannelSpec::DEFAULT);
+        let limits = limits(&ChannelSpec::DEFAULT);
+        let level = |held: u8, metres| LEVELS[usize::from(held)][usize::from(band(metres, &limits))];
         assert_eq!([level(NONE, 50.0), level(NONE, 50.1), level(0, 53.0), level(0, 53.1)], [0, 1, 0, 1]);
         assert_eq!(
             [level(NONE, 1000.1), level(3, 1030.0), level(3, 1030.1), level(0, 1e9)],
             [NONE, 3, NONE, NONE]
         );
         assert_eq!(level(1, 51.0), 1, "an outer channel gives no slack to an inner one");
+        assert_eq!([level(0, 160.0), level(NONE, 151.0)], [2, 2]);
     }
 }

@@ -1,51 +1,57 @@
 //! Who sees what, at which rate, in how many bytes.
 //!
 //! ```text
-//!   spawn, sample, set_field ──▶ objects ─┐
-//!                                         ├─▶ step(tick) ──▶ one body per observer
-//!   add_observer, move_observer ─▶ observers ┘                 (binary blocks or JSON)
+//!   spawn, sample, set_field ──▶ objects ──▶ knots of their curves, once per channel
+//!                                                │ encoded once
+//!                                   index        ▼
+//!   add_observer, move_observer ──▶ observers ──▶ step(tick) ──▶ one body per observer
 //! ```
 //!
 //! A [`Gorc`] holds the objects of one region, its own and the ghosts of its neighbours, and the
-//! observers that look at them. Each step compares what an observer is interested in with what it
-//! has been told, and tells it the difference: enters, leaves, and an update for every sample whose
-//! tick is due on a channel the observer holds. A neighbour region is an observer like any other.
+//! observers that look at them. What a client draws of an object is a [`Curve`] through knots; for each
+//! object and channel a new knot is made only when the curve would leave its error bound. A step gives
+//! every observer the knots of what it holds, and enters and leaves as distance says. A neighbour
+//! region is an observer like any other, but is told exact samples.
 //!
-//! Invariant: what an observer receives about one object is enter, updates, leave, in that order,
-//! and every due sample between enter and leave once.
+//! Invariant: what an observer receives about one object is enter, updates, leave, in that order. After
+//! the frame of tick `F` the curve of every held object is within its bound at every tick up to `F`
+//! less the delay of its channel, unless bytes or credit were short.
 //!
 //! Knows no socket, clock, file or thread; the same calls produce the same bytes. The bodies are
 //! specified in `WIRE.md`.
 
-mod body;
+mod attention;
 mod cadence;
-mod candidate;
+mod crowd;
+mod curve;
 mod error;
+mod fields;
+mod glance;
+pub mod grid;
 mod interest;
 mod json;
 mod object;
+mod objects;
 mod observer;
-mod quantise;
 mod registry;
 mod replication;
 mod row;
 mod stats;
+mod telling;
+mod track;
 mod varint;
 mod view;
 pub mod wire;
 
-pub use body::Body;
+pub use attention::Cone;
 pub use cadence::due;
+pub use curve::Curve;
 pub use error::DecodeError;
 pub use interest::Anchor;
 pub use json::decode_json;
 pub use object::NewObject;
 pub use observer::{ObserverId, ObserverSpec, PATIENCE, REPEAT};
-pub use quantise::{
-    Place, Precision, dequantise, dequantise_velocity, dequantise_yaw, quantise, quantise_velocity,
-    quantise_yaw,
-};
 pub use replication::Gorc;
 pub use stats::Stats;
 pub use view::{Held, View};
-pub use wire::{Enter, LeaveReason, Spelling, Update, Visitor, decode};
+pub use wire::{Decoder, Density, Enter, Knot, LATTICES, Lattice, LeaveReason, Spelling, Update, Visitor};

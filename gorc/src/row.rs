@@ -1,81 +1,136 @@
-//! One object in one observer's eyes: what it was told of it, and what it is owed.
+//! What one receiver holds: a row per object, in the order of aliases.
 
-use horizon_model::{EntityId, Tick};
+use horizon_model::Tick;
 
-use crate::candidate::Candidate;
-use crate::interest::NONE;
+/// Channel told, 0 to 3.
+pub(crate) const CHANNEL: u32 = 0b11;
+/// The newest knot of its channel is owed.
+pub(crate) const KNOT: u32 = 1 << 3;
+/// Bit `4 + n`: the fields of channel `n` are owed.
+pub(crate) const OWED: u32 = 0xf << 4;
+/// The next knot must stand by itself: the receiver may expect the object elsewhere.
+pub(crate) const WHOLE: u32 = 1 << 8;
+/// A jump is owed.
+pub(crate) const SNAP: u32 = 1 << 9;
+/// Told by another region from another knot: ours is owed at the step in the upper half.
+pub(crate) const ADOPTED: u32 = 1 << 10;
+/// The entry shall be marked complete.
+pub(crate) const COMPLETE: u32 = 1 << 11;
+/// Anything owed.
+pub(crate) const PENDING: u32 = KNOT | OWED | WHOLE | SNAP | ADOPTED | COMPLETE;
 
-/// One object in one observer's eyes.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Row {
-    pub(crate) entity: EntityId,
-    /// Innermost channel of interest, or [`NONE`].
-    pub(crate) level: u8,
-    /// Innermost channel the receiver was told, or [`NONE`].
-    pub(crate) told: u8,
-    /// Newest source tick that the receiver was told.
-    pub(crate) told_tick: Tick,
-    /// Told by another region: the next samples are those after `told_tick`, of earlier steps too.
-    pub(crate) adopted: bool,
-    /// Revision up to which the fields of each channel were told.
-    pub(crate) revisions: [u32; 4],
-    /// Channels whose due ticks passed without credit while fields had changed.
-    pub(crate) owed: u8,
-    /// A sample not to be interpolated into was passed over.
-    pub(crate) snap: bool,
-    /// When the receiver was told first, if it was here.
-    pub(crate) entered: Option<Tick>,
-    /// Adopted and unknown here: when the receiver shall drop it.
-    pub(crate) forget_at: Option<Tick>,
+/// Steps as they are kept in the upper half of a row's word.
+pub(crate) const fn stamp(step: i64) -> u32 {
+    (step as u32) << 16
 }
 
-impl Row {
-    pub(crate) fn new(entity: EntityId) -> Self {
-        Self {
-            entity,
-            level: NONE,
-            told: NONE,
-            told_tick: Tick(0),
-            adopted: false,
-            revisions: [0; 4],
-            owed: 0,
-            snap: false,
-            entered: None,
-            forget_at: None,
-        }
-    }
+/// Steps from the stamp in `word` to `step`; negative before it.
+pub(crate) const fn since(word: u32, step: i64) -> i64 {
+    (step as u16).wrapping_sub((word >> 16) as u16) as i16 as i64
 }
 
-impl Row {
-    /// A step in which nothing can be told: remembers what is owed.
-    pub(crate) fn pass_over(&mut self, seen: &Candidate<'_>) {
-        if self.told == NONE {
-            return;
-        }
-        let pending = &seen.object.pending;
-        let due = if pending.is_empty() {
-            seen.idle_due
-        } else {
-            pending.iter().fold(0, |mask, sample| mask | sample.due)
-        };
-        for channel in (0..4).filter(|c| due & 1 << c != 0) {
-            if seen.object.changed()[channel] > self.revisions[channel] {
-                self.owed |= 1 << channel;
-            }
-        }
-        self.snap |= pending.iter().any(|sample| sample.snap);
+/// Rows by alias. Slot 0 is a hole.
+#[derive(Debug, Default)]
+pub(crate) struct Rows {
+    /// Slot of the object.
+    pub(crate) slots: Vec<u32>,
+    /// Channel, what is owed, and since when.
+    pub(crate) words: Vec<u32>,
+    /// Low half of the tick of the knot told last.
+    pub(crate) ticks: Vec<u32>,
+    /// Aliases in use, one bit each; also those of objects that do not exist here.
+    used: Vec<u64>,
+    held: usize,
+}
+
+/// Aliases that one receiver can have.
+pub(crate) const MAX_ALIASES: usize = 1 << 16;
+
+impl Rows {
+    pub(crate) fn len(&self) -> usize {
+        self.slots.len()
     }
 
-    /// The fields of `channels` that changed since they were told, which they now are.
-    pub(crate) fn take_changed(&mut self, seen: &Candidate<'_>, channels: u8) -> u32 {
-        let mut mask = 0;
-        for channel in (0..4).filter(|c| channels & 1 << c != 0) {
-            let newest = seen.object.changed()[channel];
-            if newest > self.revisions[channel] {
-                mask |= seen.object.newer(seen.kind.fields[channel], self.revisions[channel]);
-                self.revisions[channel] = newest;
+    /// Objects held.
+    pub(crate) fn held(&self) -> usize {
+        self.held
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.slots.clear();
+        self.words.clear();
+        self.ticks.clear();
+        self.used.clear();
+        self.held = 0;
+    }
+
+    pub(crate) fn is_used(&self, alias: usize) -> bool {
+        self.used.get(alias / 64).is_some_and(|word| word & 1 << (alias % 64) != 0)
+    }
+
+    /// The lowest free alias from `from` on, now in use.
+    pub(crate) fn reserve(&mut self, from: usize) -> Option<usize> {
+        let mut place = from / 64;
+        let mut mask = !0 << (from % 64);
+        while place < MAX_ALIASES / 64 {
+            if place >= self.used.len() {
+                self.used.push(0);
             }
+            let free = !self.used[place] & mask;
+            if free != 0 {
+                let bit = free.trailing_zeros() as usize;
+                self.used[place] |= 1 << bit;
+                return Some(place * 64 + bit);
+            }
+            mask = !0;
+            place += 1;
         }
-        mask
+        None
+    }
+
+    /// Takes this very alias; `false` where it is in use.
+    pub(crate) fn claim(&mut self, alias: usize) -> bool {
+        if alias >= MAX_ALIASES || self.is_used(alias) {
+            return false;
+        }
+        if self.used.len() <= alias / 64 {
+            self.used.resize(alias / 64 + 1, 0);
+        }
+        self.used[alias / 64] |= 1 << (alias % 64);
+        true
+    }
+
+    /// Puts an object behind a reserved alias.
+    pub(crate) fn put(&mut self, alias: usize, slot: u32, word: u32, tick: Tick) {
+        if self.slots.len() <= alias {
+            self.slots.resize(alias + 1, 0);
+            self.words.resize(alias + 1, 0);
+            self.ticks.resize(alias + 1, 0);
+        }
+        self.slots[alias] = slot;
+        self.words[alias] = word;
+        self.ticks[alias] = tick.0 as u32;
+        self.held += 1;
+    }
+
+    /// Takes the object away and keeps the alias reserved.
+    pub(crate) fn lift(&mut self, alias: usize) {
+        self.slots[alias] = 0;
+        self.words[alias] = 0;
+        self.held -= 1;
+    }
+
+    /// Frees a reserved alias.
+    pub(crate) fn free(&mut self, alias: usize) {
+        if let Some(word) = self.used.get_mut(alias / 64) {
+            *word &= !(1 << (alias % 64));
+        }
+        while let Some(0) = self.slots.last()
+            && !self.is_used(self.slots.len() - 1)
+        {
+            self.slots.pop();
+            self.words.pop();
+            self.ticks.pop();
+        }
     }
 }

@@ -59,22 +59,28 @@ impl<'a> Reader<'a> {
         Ok(byte)
     }
 
-    /// Up to 16 bytes as a number, the lowest first.
+    /// The next 16 bytes as a number, the lowest first; zeros beyond the end.
     #[inline]
-    pub(crate) fn packed(&mut self, len: usize) -> Result<u128, DecodeError> {
-        debug_assert!(len <= 16, "a number has 16 bytes");
+    pub(crate) fn window(&self) -> u128 {
         let rest = &self.body[self.at..];
         let window = match rest.first_chunk::<16>() {
             Some(window) => *window,
-            None if len > rest.len() => return Err(DecodeError::Truncated { at: self.at }),
             None => {
                 let mut window = [0; 16];
                 window[..rest.len()].copy_from_slice(rest);
                 window
             }
         };
+        u128::from_le_bytes(window)
+    }
+
+    #[inline]
+    pub(crate) fn skip(&mut self, len: usize) -> Result<(), DecodeError> {
+        if len > self.remaining() {
+            return Err(DecodeError::Truncated { at: self.at });
+        }
         self.at += len;
-        Ok(u128::from_le_bytes(window) & (u128::MAX >> (128 - 8 * len)))
+        Ok(())
     }
 
     pub(crate) fn varint(&mut self) -> Result<u64, DecodeError> {

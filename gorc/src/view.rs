@@ -10,10 +10,14 @@ use crate::varint::{self, Reader};
 pub struct Held {
     /// Who.
     pub entity: EntityId,
+    /// The name by which binary bodies call it.
+    pub alias: u16,
     /// Innermost channel told, 0 to 3.
     pub channel: u8,
-    /// Newest source tick told.
+    /// Tick of the knot told last.
     pub tick: Tick,
+    /// Digest of the fields told; 0 if some are owed.
+    pub digest: u16,
 }
 
 /// The objects that a client holds.
@@ -25,20 +29,22 @@ pub struct View {
 
 impl View {
     /// As bytes: the count and the newest tick, then per entity the difference to the one before, how
-    /// many ticks it is behind the newest, and a byte for the channel; numbers are unsigned LEB128.
+    /// many ticks it is behind the newest, the alias four times over plus the channel, and the digest in
+    /// two bytes; other numbers are unsigned LEB128.
     pub fn encode(&self) -> Vec<u8> {
         let mut held = self.held.clone();
         held.sort_by_key(|held| held.entity);
         held.dedup_by_key(|held| held.entity);
         let newest = held.iter().map(|held| held.tick.0).max().unwrap_or(0);
-        let mut out = Vec::with_capacity(12 + held.len() * 6);
+        let mut out = Vec::with_capacity(12 + held.len() * 8);
         varint::write(&mut out, held.len() as u64);
         varint::write(&mut out, newest);
         let mut previous = 0;
-        for Held { entity, channel, tick } in held {
+        for Held { entity, alias, channel, tick, digest } in held {
             varint::write(&mut out, entity.bits() - previous);
             varint::write(&mut out, newest - tick.0);
-            out.push(channel.min(3));
+            varint::write(&mut out, u64::from(alias) << 2 | u64::from(channel.min(3)));
+            out.extend_from_slice(&digest.to_le_bytes());
             previous = entity.bits();
         }
         out
@@ -53,7 +59,7 @@ impl View {
         let mut reader = Reader::new(bytes);
         let count = reader.varint()?;
         let newest = reader.varint()?;
-        if count > reader.remaining() as u64 / 3 {
+        if count > reader.remaining() as u64 / 5 {
             return Err(DecodeError::Count { at: 0 });
         }
         let mut held = Vec::with_capacity(count as usize);
@@ -65,11 +71,11 @@ impl View {
             let entity = entity.ok_or(DecodeError::Id { at })?;
             let at = reader.at();
             let tick = newest.checked_sub(reader.varint()?).ok_or(DecodeError::Reserved { at })?;
-            let channel = reader.byte()?;
-            if channel > 3 {
-                return Err(DecodeError::Reserved { at: reader.at() - 1 });
-            }
-            held.push(Held { entity, channel, tick: Tick(tick) });
+            let at = reader.at();
+            let word = reader.varint()?;
+            let alias = u16::try_from(word >> 2).map_err(|_| DecodeError::Varint { at })?;
+            let digest = u16::from_le_bytes(reader.array()?);
+            held.push(Held { entity, alias, channel: (word & 3) as u8, tick: Tick(tick), digest });
             bits = entity.bits();
         }
         if reader.remaining() > 0 {
@@ -89,13 +95,15 @@ mod tests {
         /// Views read back; no bytes make the reader panic.
         #[test]
         fn round_trip(
-            held in prop::collection::btree_map(1_u64.., (0_u8..4, 0_u64..1 << 40), 0..50),
+            held in prop::collection::btree_map(1_u64.., (0_u8..4, 0_u64..1 << 40, any::<(u16, u16)>()), 0..50),
             noise in any::<Vec<u8>>(),
         ) {
-            let held = held.into_iter().map(|(bits, (channel, tick))| Held {
+            let held = held.into_iter().map(|(bits, (channel, tick, (alias, digest)))| Held {
                 entity: EntityId::from_bits(bits).unwrap(),
+                alias,
                 channel,
                 tick: Tick(tick),
+                digest,
             });
             let view = View { held: held.collect() };
             prop_assert_eq!(View::decode(&view.encode()), Ok(view));

@@ -5,6 +5,7 @@ use horizon_model::{EntityId, ObjectTypeId, PlayerId, Pose, Tick};
 use super::held::{Held, HeldObjects};
 use super::knot::Knot;
 use super::lattice::{LATTICES, MAX_VELOCITY_STEPS, dequantise_yaw, heading, point};
+use super::short::unpack;
 use super::visitor::{Density, Enter, LeaveReason, MAX_FIELDS, Update, Visitor};
 use super::{KIND_MASK, MAX_ALIAS, REASON_SHIFT, enter_flag, entry::Section, long_flag, update_byte};
 use crate::error::DecodeError;
@@ -195,20 +196,13 @@ impl Decoder {
                 gap = gap.saturating_add(reader.varint_u32()?);
             }
             let alias = aliases.after(gap, at)?;
-            let channel = first >> update_byte::CHANNEL_SHIFT & 3;
             match first & update_byte::SHAPE_MASK {
                 update_byte::RESERVED => return Err(DecodeError::Reserved { at }),
-                update_byte::LONG => self.long(reader, channel, alias, frame_tick, visitor)?,
-                shape => {
-                    let unpack = match channel {
-                        0 => short::<0>,
-                        1 => short::<1>,
-                        2 => short::<2>,
-                        _ => short::<3>,
-                    };
-                    let short = unpack(reader, shape)?;
-                    self.short(&short, at, channel, alias, frame_tick, visitor)?;
+                update_byte::LONG => {
+                    let channel = first >> update_byte::CHANNEL_SHIFT & 3;
+                    self.long(reader, channel, alias, frame_tick, visitor)?;
                 }
+                _ => self.short(reader, first, alias, frame_tick, visitor)?,
             }
             if reader.remaining() == 0 {
                 return Ok(());
@@ -219,34 +213,50 @@ impl Decoder {
     #[inline]
     fn short(
         &mut self,
-        short: &Short,
-        at: usize,
-        channel: u8,
+        reader: &mut Reader<'_>,
+        first: u8,
         alias: u16,
         frame_tick: Tick,
         visitor: &mut dyn Visitor,
     ) -> Result<(), DecodeError> {
-        let tick = Tick(frame_tick.0.checked_sub(short.lag).ok_or(DecodeError::Tick { at })?);
+        let at = reader.at();
+        let said = unpack(first, reader.window());
+        reader.skip(said.bytes)?;
+        if said.is_padded {
+            return Err(DecodeError::Reserved { at });
+        }
+        if said.is_longwinded {
+            return Err(DecodeError::Velocity { at });
+        }
+        let tick = Tick(frame_tick.0.checked_sub(said.lag_ticks).ok_or(DecodeError::Tick { at })?);
         let Some(held) = self.held.get_mut(alias) else {
             self.strays += 1;
             return Ok(());
         };
+        let channel = first >> update_byte::CHANNEL_SHIFT & 3;
         let half = 1_i64 << (LATTICES[usize::from(channel)].axis_bits - 1);
         let expected = held.knot.expected(held.channel, channel, tick);
         // The number with these low bits in `expected - half .. expected + half`.
-        let place = [0, 1, 2].map(|n: usize| {
+        let axis = |n: usize| {
             let lowest = expected[n].wrapping_sub(half);
-            let above = i64::from(short.low[n]).wrapping_sub(lowest) & (2 * half - 1);
+            let above = i64::from(said.low[n]).wrapping_sub(lowest) & (2 * half - 1);
             lowest.wrapping_add(above)
-        });
-        let position = point(channel, place).ok_or(DecodeError::Place { at })?;
-        let velocity = mps(channel, short.velocity);
-        let (yaw, own_yaw) = match short.yaw {
-            Some(yaw) => (Some(dequantise_yaw(yaw)), true),
-            None => (heading(velocity), false),
+        };
+        let place = [axis(0), axis(1), axis(2)];
+        let Some(position) = point(channel, place) else { return Err(DecodeError::Place { at }) };
+        let velocity = mps(channel, said.velocity);
+        let yaw = match said.yaw {
+            Some(yaw) => Some(dequantise_yaw(yaw)),
+            None => heading(velocity),
         };
         held.channel = channel;
-        held.knot = Knot { tick, place, velocity: short.velocity, yaw: short.yaw.unwrap_or(0), own_yaw };
+        held.knot = Knot {
+            tick,
+            place,
+            velocity: said.velocity,
+            yaw: said.yaw.unwrap_or(0),
+            own_yaw: said.yaw.is_some(),
+        };
         visitor.update(Update {
             entity: held.entity,
             tick,
@@ -365,55 +375,6 @@ fn count(reader: &mut Reader<'_>, entry_bytes: usize) -> Result<u64, DecodeError
     Ok(count)
 }
 
-/// What a short update says, before it is known of whom.
-struct Short {
-    lag: u64,
-    low: [u32; 3],
-    velocity: [i32; 3],
-    yaw: Option<u8>,
-}
-
-#[inline]
-fn short<const CHANNEL: usize>(reader: &mut Reader<'_>, shape: u8) -> Result<Short, DecodeError> {
-    let lattice = const { LATTICES[CHANNEL] };
-    let (axis_bits, velocity_bits) = (lattice.axis_bits, lattice.velocity_bits);
-    let has_yaw = shape & update_byte::YAW != 0;
-    let velocities = match shape & !update_byte::YAW {
-        0 => 0,
-        1 => 2,
-        _ => 3,
-    };
-    let place_bits = lattice.lag_bits + 3 * axis_bits;
-    let yaw_at = place_bits + velocities * velocity_bits;
-    let bits = yaw_at + if has_yaw { 8 } else { 0 };
-    let at = reader.at();
-    let packed = reader.packed(bits.div_ceil(8) as usize)?;
-    if packed >> bits != 0 {
-        return Err(DecodeError::Reserved { at });
-    }
-    let low = packed as u64;
-    let axis = |n: u32| (low >> (lattice.lag_bits + n * axis_bits)) as u32 & ((1 << axis_bits) - 1);
-    // Beyond the velocities may stand a heading, and beyond a velocity's bits the next one.
-    let speeds = (low & ((1 << yaw_at) - 1)) >> place_bits;
-    let sign = 32 - velocity_bits;
-    let speed = |n: u32| ((speeds >> (n * velocity_bits)) as i32) << sign >> sign;
-    let velocity = [speed(0), speed(1), speed(2)];
-    let needed = match velocities {
-        0 => true,
-        2 => velocity[0] | velocity[1] != 0,
-        _ => velocity[2] != 0,
-    };
-    if !needed {
-        return Err(DecodeError::Velocity { at });
-    }
-    Ok(Short {
-        lag: 2 * (low & ((1 << lattice.lag_bits) - 1)),
-        low: [axis(0), axis(1), axis(2)],
-        velocity,
-        yaw: has_yaw.then_some((packed >> yaw_at) as u8),
-    })
-}
-
 /// Lag, place and velocity in full; without a heading.
 fn knot(reader: &mut Reader<'_>, frame_tick: Tick, moves: bool) -> Result<Knot, DecodeError> {
     let at = reader.at();
@@ -434,7 +395,8 @@ fn knot(reader: &mut Reader<'_>, frame_tick: Tick, moves: bool) -> Result<Knot, 
 
 #[inline]
 fn mps(channel: u8, velocity: [i32; 3]) -> [f32; 3] {
-    LATTICES[usize::from(channel & 3)].mps(velocity).map(|axis| axis as f32)
+    let [x, y, z] = LATTICES[usize::from(channel & 3)].mps(velocity);
+    [x as f32, y as f32, z as f32]
 }
 
 fn fields<'a, 's>(

@@ -3,7 +3,6 @@
 use horizon_model::{EntityId, ObjectTypeId, PlayerId};
 
 use super::knot::Knot;
-use super::lattice::LATTICES;
 use super::visitor::{Density, LeaveReason};
 use super::{REASON_SHIFT, enter_flag, long_flag, update_byte};
 use crate::varint;
@@ -16,91 +15,6 @@ pub(crate) enum Section {
     Enters = 2,
     Updates = 3,
     Density = 4,
-}
-
-/// A short update of one knot on one channel: the same bytes for every receiver but for the gap, whose
-/// bits of the first byte are zero.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Short {
-    pub(crate) bytes: [u8; 16],
-    pub(crate) len: u8,
-}
-
-/// The short update of `knot`, `lag_ticks` before the tick of its frame.
-///
-/// `None` where only a long one can say it: an odd, negative or large lag, or a velocity too wide.
-#[inline]
-pub(crate) fn short(channel: u8, lag_ticks: i64, knot: &Knot) -> Option<Short> {
-    match channel & 3 {
-        0 => pack::<0>(lag_ticks, knot),
-        1 => pack::<1>(lag_ticks, knot),
-        2 => pack::<2>(lag_ticks, knot),
-        _ => pack::<3>(lag_ticks, knot),
-    }
-}
-
-#[inline]
-fn pack<const CHANNEL: usize>(lag_ticks: i64, knot: &Knot) -> Option<Short> {
-    let lattice = const { LATTICES[CHANNEL] };
-    let (axis_bits, velocity_bits) = (lattice.axis_bits, lattice.velocity_bits);
-    let lag = lag_ticks as u64;
-    let half = 1_i32 << (velocity_bits - 1);
-    let [vx, vy, vz] = knot.velocity;
-    let fits = |v: i32| (v.wrapping_add(half) as u32) < 2 * half as u32;
-    if lag & 1 != 0 || lag >> (1 + lattice.lag_bits) != 0 || !(fits(vx) & fits(vy) & fits(vz)) {
-        return None;
-    }
-    let axis = |n: i64| n as u64 & ((1 << axis_bits) - 1);
-    let speed = |v: i32| v as u64 & ((1 << velocity_bits) - 1);
-    let [x, y, z] = knot.place;
-    let place_bits = lattice.lag_bits + 3 * axis_bits;
-    let low = lag >> 1
-        | axis(x) << lattice.lag_bits
-        | axis(y) << (lattice.lag_bits + axis_bits)
-        | axis(z) << (lattice.lag_bits + 2 * axis_bits)
-        | speed(vx) << place_bits
-        | speed(vy) << (place_bits + velocity_bits)
-        | speed(vz) << (place_bits + 2 * velocity_bits);
-
-    let (flat, full) = (vx | vy != 0, vz != 0);
-    let shape = if full { 2 } else { u32::from(flat) };
-    let velocities = if full { 3 } else { 2 * shape };
-    let bits = place_bits + velocities * velocity_bits;
-    let own = u32::from(knot.own_yaw);
-    let yaw = u128::from(knot.yaw & 0_u8.wrapping_sub(own as u8)) << bits;
-    let first = shape | own << 2 | (CHANNEL as u32) << update_byte::CHANNEL_SHIFT;
-    let packed = u128::from(first) | (u128::from(low) | yaw) << 8;
-    Some(Short { bytes: packed.to_le_bytes(), len: (1 + (bits + 8 * own).div_ceil(8)) as u8 })
-}
-
-/// Appends a short update, `gap` aliases after the one before.
-#[inline]
-pub(crate) fn put_short(out: &mut Vec<u8>, gap: u32, short: &Short) {
-    let mut len = usize::from(short.len);
-    let mut bytes = short.bytes;
-    if gap < update_byte::GAP_FOLLOWS {
-        bytes[0] |= (gap << update_byte::GAP_SHIFT) as u8;
-    } else {
-        let (varint, size) = gap_varint(gap - update_byte::GAP_FOLLOWS);
-        let packed = u128::from_le_bytes(bytes);
-        let first = packed & 0xff | u128::from(update_byte::GAP_FOLLOWS) << update_byte::GAP_SHIFT;
-        bytes = (first | u128::from(varint) << 8 | packed >> 8 << (8 + 8 * size)).to_le_bytes();
-        len += size as usize;
-    }
-    let end = out.len() + len;
-    out.extend_from_slice(&bytes);
-    out.truncate(end);
-}
-
-/// The bytes of a varint below 2^21, lowest first, and how many they are. Aliases are below 2^16.
-#[inline]
-fn gap_varint(value: u32) -> (u32, u32) {
-    debug_assert!(value < 1 << 21, "aliases are below 2^16");
-    match value {
-        0..0x80 => (value, 1),
-        0x80..0x4000 => (value & 0x7f | 0x80 | value >> 7 << 8, 2),
-        _ => (value & 0x7f | 0x80 | (value >> 7 & 0x7f | 0x80) << 8 | (value >> 14 & 0x7f) << 16, 3),
-    }
 }
 
 /// An update that says its numbers in full, or no knot at all.

@@ -13,6 +13,7 @@ mod entry;
 mod held;
 mod knot;
 mod lattice;
+mod short;
 mod visitor;
 
 #[cfg(test)]
@@ -21,13 +22,13 @@ mod tests;
 pub use crate::error::DecodeError;
 pub use decoder::Decoder;
 pub(crate) use entry::{
-    EnterEntry, Long, Section, Short, put_density, put_enter, put_gap, put_header, put_leaves_header,
-    put_long, put_short, short,
+    EnterEntry, Long, Section, put_density, put_enter, put_gap, put_header, put_leaves_header, put_long,
 };
 pub use knot::Knot;
 pub use lattice::{
     LATTICES, Lattice, MAX_VELOCITY_STEPS, dequantise_yaw, heading, metres_of, position_of, quantise_yaw,
 };
+pub(crate) use short::{Short, put_short, short};
 pub use visitor::{Density, Enter, LeaveReason, MAX_FIELDS, Spelling, Update, Visitor};
 
 /// Largest alias. Tables that are indexed by one are bounded by it.

@@ -1,0 +1,370 @@
+//! Where an object lately was, and the curve that clients draw of it on each channel.
+//!
+//! ```text
+//!   step      s = now - delay          hi = s + period       newest
+//!   ───────────┼──────────────────────────┼──────────────────────┤
+//!   drawn      │ will be drawn before the │ known here, not yet  │
+//!              │ next chance to tell      │ needed by any client │
+//! ```
+//!
+//! At each chance of a channel the continuation of its last knot is compared with the samples up to
+//! `hi`. While it keeps within the bound nothing is told. When it would not, the furthest knot is chosen
+//! to which a straight line keeps within the bound: dead reckoning (IEEE 1278.1, section on dead
+//! reckoning) with the look-ahead that the delay of interpolation gives, which makes it the swinging
+//! door of process recorders (Bristol, 1990) where a client is behind by more than one period.
+//!
+//! Invariant: after the frame of step `now`, the curve of every channel is within its bound at every
+//! step up to `now - delay`, if all samples up to there are known and its knots were told.
+
+use crate::cadence;
+use crate::registry::Pace;
+use crate::wire::{Knot, LATTICES, quantise_yaw};
+use horizon_model::{Tick, TickRate};
+
+/// Steps that are remembered: at least the longest delay at 60 Hz.
+pub(crate) const RING: usize = 64;
+/// Steps after which what stands still is told exactly on the two inner channels.
+const SETTLE: i64 = 8;
+/// Knots that are tried before the nearest is taken.
+const TRIES: i64 = 6;
+
+/// A knot was made on channel `n`: bit `n` of what [`Track::run`] returns; and it is a snap: bit `4 + n`.
+pub(crate) type Made = u8;
+
+/// Where the object was at one step, in metres from the origin of the index.
+#[derive(Debug, Clone, Copy, Default)]
+struct Past {
+    at: [f32; 3],
+    yaw: f32,
+}
+
+/// The curve of one channel beyond its last knot.
+#[derive(Debug, Clone, Copy, Default)]
+struct Course {
+    /// Step of the last knot.
+    knot: i64,
+    at: [f32; 3],
+    /// Metres per step.
+    velocity: [f32; 3],
+    yaw: f32,
+    /// Newest step at which the curve is known to keep within the bound.
+    checked: i64,
+    /// Next chance.
+    next: i64,
+}
+
+impl Course {
+    fn at(&self, step: i64) -> [f32; 3] {
+        let dt = (step - self.knot) as f32;
+        [0, 1, 2].map(|axis| self.at[axis] + self.velocity[axis] * dt)
+    }
+}
+
+/// What stays the same for all tracks of a step.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Clock {
+    pub(crate) now: i64,
+    pub(crate) rate: TickRate,
+    /// What bounds are multiplied by, 1 without overload.
+    pub(crate) scale: f32,
+    /// Whether what moves as foretold is left out.
+    pub(crate) suppress: bool,
+    /// Metres of the origin of the index from that of the world.
+    pub(crate) origin: [f64; 3],
+}
+
+/// The recent past of one object and its four curves.
+#[derive(Debug)]
+pub(crate) struct Track {
+    ring: [Past; RING],
+    /// Step of the newest sample.
+    newest: i64,
+    /// Newest step that stands in the ring.
+    written: i64,
+    /// Oldest step that belongs to the present stretch.
+    oldest: i64,
+    /// Step since which nothing changed.
+    still_since: i64,
+    /// Step of the newest jump.
+    snap: i64,
+    /// Nothing will be told before the next change.
+    quiet: bool,
+    courses: [Course; 4],
+    knots: [Knot; 4],
+}
+
+impl Track {
+    /// A track that begins at `step`. `velocity` is in metres per second.
+    pub(crate) fn new(step: i64, at: [f32; 3], yaw: f32, velocity: [f32; 3], clock: &Clock) -> Self {
+        let mut ring = [Past::default(); RING];
+        ring[slot(step)] = Past { at, yaw };
+        let mut track = Self {
+            ring,
+            newest: step,
+            written: step,
+            oldest: step,
+            still_since: step,
+            snap: i64::MIN,
+            quiet: false,
+            courses: [Course::default(); 4],
+            knots: [Knot { tick: Tick(0), place: [0; 3], velocity: [0; 3], yaw: 0, own_yaw: true }; 4],
+        };
+        let per_step = velocity.map(|axis| axis / clock.rate.hz() as f32);
+        for channel in 0..4 {
+            track.tie(channel, step, per_step, clock);
+            track.courses[channel].checked = step;
+            track.knots[channel].own_yaw = true;
+            track.knots[channel].yaw = quantise_yaw(yaw);
+        }
+        track
+    }
+
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+
+    /// The last knot of a channel.
+    pub(crate) fn knot(&self, channel: usize) -> &Knot {
+        &self.knots[channel]
+    }
+
+    /// Moves the origin of all coordinates by `by` metres.
+    pub(crate) fn rebase(&mut self, by: [f64; 3]) {
+        let shift = |at: &mut [f32; 3]| {
+            for axis in 0..3 {
+                at[axis] = (f64::from(at[axis]) + by[axis]) as f32;
+            }
+        };
+        self.ring.iter_mut().for_each(|past| shift(&mut past.at));
+        self.courses.iter_mut().for_each(|course| shift(&mut course.at));
+    }
+
+    /// The newest sample is as the one before.
+    pub(crate) fn stand(&mut self, step: i64) {
+        if step > self.newest {
+            self.newest = step;
+            if !self.quiet {
+                self.fill(step, self.ring[slot(self.written)]);
+            }
+        }
+    }
+
+    /// Takes the newest sample; `snap`: nothing lies between the last one and this.
+    pub(crate) fn sample(&mut self, step: i64, at: [f32; 3], yaw: f32, snap: bool) {
+        if step <= self.newest {
+            return;
+        }
+        let last = self.ring[slot(self.written)];
+        // What stood still did so up to the sample before this one.
+        let before = if self.quiet { step - 1 } else { self.newest };
+        self.fill(before, last);
+        let missing = step - before;
+        for n in 1..missing.min(RING as i64) {
+            let past = if snap { last } else { between(&last, at, yaw, n as f32 / missing as f32) };
+            self.ring[slot(before + n)] = past;
+        }
+        if missing >= RING as i64 {
+            self.oldest = step;
+        }
+        self.ring[slot(step)] = Past { at, yaw };
+        (self.newest, self.written, self.still_since) = (step, step, step);
+        self.oldest = self.oldest.max(step - RING as i64 + 1);
+        if snap {
+            self.snap = step;
+        }
+        self.quiet = false;
+    }
+
+    /// Writes `past` up to `step`.
+    fn fill(&mut self, step: i64, past: Past) {
+        let first = (self.written + 1).max(step - RING as i64 + 1);
+        for n in first..=step {
+            self.ring[slot(n)] = past;
+        }
+        self.written = self.written.max(step);
+        self.oldest = self.oldest.max(step - RING as i64 + 1);
+    }
+
+    /// Gives every channel whose chance has come a knot if it needs one.
+    pub(crate) fn run(&mut self, clock: &Clock, paces: &[Pace; 4], entity: u64) -> Made {
+        let mut made = 0;
+        let mut needed = false;
+        for channel in 0..4 {
+            if clock.now >= self.courses[channel].next {
+                self.courses[channel].next = next_chance(clock, &paces[channel], entity, channel);
+                made |= self.chance(channel, clock, &paces[channel]);
+            }
+            needed |= self.courses[channel].velocity != [0.0; 3]
+                || self.courses[channel].checked < self.still_since;
+        }
+        let still = clock.now - self.still_since;
+        self.quiet = !needed && still > RING as i64 && self.newest >= clock.now - RING as i64;
+        made
+    }
+
+    fn chance(&mut self, channel: usize, clock: &Clock, pace: &Pace) -> Made {
+        let course = self.courses[channel];
+        let bound = pace.bound * clock.scale;
+        if !clock.suppress {
+            if self.newest > course.knot && (self.still_since > course.knot || course.velocity != [0.0; 3]) {
+                let snap = self.snap > course.knot;
+                let velocity = if snap { [0.0; 3] } else { self.slope(self.newest - 1, self.newest) };
+                self.tie(channel, self.newest, velocity, clock);
+                self.courses[channel].checked = self.newest;
+                return (1 | u8::from(snap) << 4) << channel;
+            }
+            return 0;
+        }
+        let upper = self.written.min(self.newest);
+        let hi = (clock.now + pace.period - pace.delay).min(upper);
+        let mut step = (course.checked + 1).max(self.oldest);
+        let jumped = self.snap > course.knot && self.snap <= hi;
+        let limit = if self.snap > course.knot { self.snap - 1 } else { hi };
+        while step <= hi.min(limit) {
+            let past = &self.ring[slot(step)];
+            if squared(&course.at(step), &past.at) > bound * bound
+                || turn(course.yaw, past.yaw).abs() > pace.yaw_bound
+            {
+                break;
+            }
+            step += 1;
+        }
+        if jumped {
+            let velocity = self.slope(self.snap, upper.min(self.snap + 2));
+            self.tie(channel, self.snap, velocity, clock);
+            self.courses[channel].checked = self.snap;
+            return 0x11 << channel;
+        }
+        if step > hi {
+            self.courses[channel].checked = hi.max(course.checked);
+            return self.settle(channel, clock, pace, upper);
+        }
+        if step > limit {
+            return 0;
+        }
+        let upper = if self.snap > course.knot { upper.min(self.snap - 1) } else { upper };
+        let start = (clock.now - pace.delay).max(course.knot);
+        let knot = self.furthest(&course, start, step, upper, bound, clock);
+        let base = if knot < upper { upper } else { knot };
+        let from =
+            if knot < upper { knot } else { (knot - (pace.period / 2).clamp(1, 4)).max(self.past_snap()) };
+        let velocity = self.slope(from, base);
+        self.tie(channel, knot, velocity, clock);
+        self.courses[channel].checked = knot;
+        1 << channel
+    }
+
+    /// The furthest step up to `upper` to which a line from the curve at `start` keeps within the bound.
+    fn furthest(&self, course: &Course, start: i64, bad: i64, upper: i64, bound: f32, clock: &Clock) -> i64 {
+        let from = course.at(start);
+        let stride = ((upper - bad) / TRIES).max(1);
+        let mut knot = upper;
+        while knot > bad {
+            if is_tellable(knot, clock) && self.is_straight(&from, start, knot, bound) {
+                return knot;
+            }
+            knot -= if is_tellable(knot, clock) { stride } else { 1 };
+        }
+        let nearest = bad.max(start + 1).min(upper);
+        if is_tellable(nearest, clock) || nearest == upper { nearest } else { nearest + 1 }
+    }
+
+    fn is_straight(&self, from: &[f32; 3], start: i64, knot: i64, bound: f32) -> bool {
+        let to = self.ring[slot(knot)].at;
+        let span = 1.0 / (knot - start) as f32;
+        let velocity = [0, 1, 2].map(|axis| (to[axis] - from[axis]) * span);
+        (start.max(self.oldest) + 1..knot).all(|step| {
+            let dt = (step - start) as f32;
+            let at = [0, 1, 2].map(|axis| from[axis] + velocity[axis] * dt);
+            squared(&at, &self.ring[slot(step)].at) <= bound * bound
+        })
+    }
+
+    /// What came to rest is told exactly, and what was told exactly is done.
+    fn settle(&mut self, channel: usize, clock: &Clock, pace: &Pace, upper: i64) -> Made {
+        let course = self.courses[channel];
+        if channel > 1 || clock.now - self.still_since < pace.delay + pace.period + SETTLE {
+            return 0;
+        }
+        if course.knot > self.still_since && course.velocity == [0.0; 3] {
+            return 0;
+        }
+        self.tie(channel, upper, [0.0; 3], clock);
+        self.courses[channel].checked = upper;
+        1 << channel
+    }
+
+    /// Mean metres per step from one step to another.
+    fn slope(&self, from: i64, to: i64) -> [f32; 3] {
+        let from = from.max(self.oldest);
+        if to <= from {
+            return [0.0; 3];
+        }
+        let (a, b) = (self.ring[slot(from)].at, self.ring[slot(to)].at);
+        [0, 1, 2].map(|axis| (b[axis] - a[axis]) / (to - from) as f32)
+    }
+
+    /// Oldest step from which a line may be drawn to the newest.
+    fn past_snap(&self) -> i64 {
+        self.oldest.max(self.snap)
+    }
+
+    /// Puts the knot of a channel where the object was at `step`, as it can be told.
+    fn tie(&mut self, channel: usize, step: i64, velocity: [f32; 3], clock: &Clock) {
+        let lattice = &LATTICES[channel];
+        let past = self.ring[slot(step)];
+        let hz = clock.rate.hz() as f64;
+        let metres = [0, 1, 2].map(|axis| clock.origin[axis] + f64::from(past.at[axis]));
+        let place = lattice.place(metres);
+        let told = lattice.velocity(velocity.map(|axis| f64::from(axis) * hz));
+        let metres = lattice.metres(place);
+        let mps = lattice.mps(told);
+        let heading = (told[0] != 0 || told[1] != 0).then(|| (mps[1] as f32).atan2(mps[0] as f32));
+        let own_yaw = channel < 2 && heading.is_none_or(|heading| turn(heading, past.yaw).abs() > 0.09);
+        let tick = Tick((step.max(0) as u64) * clock.rate.step());
+        self.knots[channel] = Knot { tick, place, velocity: told, yaw: quantise_yaw(past.yaw), own_yaw };
+        let course = &mut self.courses[channel];
+        course.knot = step;
+        course.at = [0, 1, 2].map(|axis| (metres[axis] - clock.origin[axis]) as f32);
+        course.velocity = mps.map(|axis| (axis / hz) as f32);
+        course.yaw = if own_yaw { past.yaw } else { heading.unwrap_or(past.yaw) };
+    }
+}
+
+/// Short entries tell ages in pairs of ticks.
+fn is_tellable(knot: i64, clock: &Clock) -> bool {
+    ((clock.now - knot) as u64 * clock.rate.step()).is_multiple_of(2)
+}
+
+/// The first step after now at which the channel has a chance.
+fn next_chance(clock: &Clock, pace: &Pace, entity: u64, channel: usize) -> i64 {
+    let ticks = clock.rate.step() as i64;
+    let past = cadence::since_due(clock.now * ticks, entity, channel, pace.period_ticks) as i64;
+    clock.now + ((pace.period_ticks as i64 - past) + ticks - 1).div_euclid(ticks).max(1)
+}
+
+const fn slot(step: i64) -> usize {
+    step as usize % RING
+}
+
+fn squared(a: &[f32; 3], b: &[f32; 3]) -> f32 {
+    let d = [a[0] - b[0], a[1] - b[1], a[2] - b[2]];
+    d[0] * d[0] + d[1] * d[1] + d[2] * d[2]
+}
+
+/// Radians from one heading to another the shorter way.
+fn turn(from: f32, to: f32) -> f32 {
+    let turn = to - from;
+    if turn.abs() <= std::f32::consts::PI {
+        turn
+    } else {
+        turn - (turn / std::f32::consts::TAU).round() * std::f32::consts::TAU
+    }
+}
+
+fn between(last: &Past, at: [f32; 3], yaw: f32, share: f32) -> Past {
+    Past {
+        at: [0, 1, 2].map(|axis| last.at[axis] + (at[axis] - last.at[axis]) * share),
+        yaw: last.yaw + turn(last.yaw, yaw) * share,
+    }
+}

@@ -1,0 +1,177 @@
+//! Short updates: one knot of a held object in five to ten bytes.
+//!
+//! ```text
+//!   bit 0      3         5      8
+//!   │ shape    │ channel │ gap  │ lag │ x │ y │ z │ vx │ vy │ vz │ yaw │ 0…
+//! ```
+//!
+//! They are most of what is sent, so both ways work on whole words and look their widths up by the
+//! first byte, without a branch per channel or shape.
+
+use super::knot::Knot;
+use super::lattice::{LATTICES, Lattice};
+use super::update_byte;
+
+/// A short update of one knot on one channel: the same bytes for every receiver but for the gap, whose
+/// bits of the first byte are zero.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Short {
+    pub(crate) bytes: [u8; 16],
+    pub(crate) len: u8,
+}
+
+/// Where the parts of a short update begin, in bits after the gap.
+#[derive(Clone, Copy)]
+struct Layout {
+    lag_bits: u8,
+    axis_bits: u8,
+    velocity_bits: u8,
+    velocity_at: u8,
+    velocities: u8,
+    yaw_at: u8,
+    bits: u8,
+    bytes: u8,
+}
+
+/// By the five low bits of the first byte. Those that are no short update are never looked up.
+const LAYOUTS: [Layout; 32] = {
+    let mut layouts = [layout(0); 32];
+    let mut first = 1;
+    while first < 32 {
+        layouts[first as usize] = layout(first);
+        first += 1;
+    }
+    layouts
+};
+
+const fn layout(first: u8) -> Layout {
+    let lattice = LATTICES[(first >> update_byte::CHANNEL_SHIFT) as usize];
+    let shape = first & update_byte::SHAPE_MASK;
+    let velocities = match shape & !update_byte::YAW {
+        0 => 0,
+        1 => 2,
+        _ => 3,
+    };
+    let velocity_at = lattice.lag_bits + 3 * lattice.axis_bits;
+    let yaw_at = velocity_at + velocities * lattice.velocity_bits;
+    let bits = yaw_at + if shape & update_byte::YAW == 0 { 0 } else { 8 };
+    Layout {
+        lag_bits: lattice.lag_bits as u8,
+        axis_bits: lattice.axis_bits as u8,
+        velocity_bits: lattice.velocity_bits as u8,
+        velocity_at: velocity_at as u8,
+        velocities: velocities as u8,
+        yaw_at: yaw_at as u8,
+        bits: bits as u8,
+        bytes: bits.div_ceil(8) as u8,
+    }
+}
+
+/// The short update of `knot`, `lag_ticks` before the tick of its frame.
+///
+/// `None` where only a long one can say it: an odd, negative or large lag, or a velocity too wide.
+#[inline]
+pub(crate) fn short(channel: u8, lag_ticks: i64, knot: &Knot) -> Option<Short> {
+    match channel & 3 {
+        0 => pack::<0>(lag_ticks, knot),
+        1 => pack::<1>(lag_ticks, knot),
+        2 => pack::<2>(lag_ticks, knot),
+        _ => pack::<3>(lag_ticks, knot),
+    }
+}
+
+#[inline]
+fn pack<const CHANNEL: u8>(lag_ticks: i64, knot: &Knot) -> Option<Short> {
+    let Lattice { axis_bits, velocity_bits, lag_bits, .. } = const { LATTICES[CHANNEL as usize] };
+    let [vx, vy, vz] = knot.velocity;
+    let lag = lag_ticks as u64;
+    let half = 1_i32 << (velocity_bits - 1);
+    let fits = |v: i32| (v.wrapping_add(half) as u32) < 2 * half as u32;
+    if lag & 1 != 0 || lag >> (1 + lag_bits) != 0 || !(fits(vx) & fits(vy) & fits(vz)) {
+        return None;
+    }
+    let axis = |n: usize| knot.place[n] as u64 & ((1 << axis_bits) - 1);
+    let axes = axis(0) | axis(1) << axis_bits | axis(2) << (2 * axis_bits);
+    let speed = |v: i32| v as u64 & ((1 << velocity_bits) - 1);
+    let speeds = speed(vx) | speed(vy) << velocity_bits | speed(vz) << (2 * velocity_bits);
+    let low = lag >> 1 | axes << lag_bits | speeds << (lag_bits + 3 * axis_bits);
+
+    let shape = if vz != 0 { 2 } else { u8::from(vx | vy != 0) };
+    let first = shape | u8::from(knot.own_yaw) << 2 | CHANNEL << update_byte::CHANNEL_SHIFT;
+    let layout = &LAYOUTS[usize::from(first & 31)];
+    let yaw = if knot.own_yaw { u128::from(knot.yaw) << layout.yaw_at } else { 0 };
+    let packed = u128::from(first) | (u128::from(low) | yaw) << 8;
+    Some(Short { bytes: packed.to_le_bytes(), len: 1 + layout.bytes })
+}
+
+/// Appends a short update, `gap` aliases after the one before.
+#[inline]
+pub(crate) fn put_short(out: &mut Vec<u8>, gap: u32, short: &Short) {
+    let mut len = usize::from(short.len);
+    let mut bytes = short.bytes;
+    if gap < update_byte::GAP_FOLLOWS {
+        bytes[0] |= (gap << update_byte::GAP_SHIFT) as u8;
+    } else {
+        let (varint, size) = gap_varint(gap - update_byte::GAP_FOLLOWS);
+        let packed = u128::from_le_bytes(bytes);
+        let first = packed & 0xff | u128::from(update_byte::GAP_FOLLOWS) << update_byte::GAP_SHIFT;
+        bytes = (first | u128::from(varint) << 8 | packed >> 8 << (8 + 8 * size)).to_le_bytes();
+        len += size as usize;
+    }
+    let end = out.len() + len;
+    out.extend_from_slice(&bytes);
+    out.truncate(end);
+}
+
+/// The bytes of a varint below 2^21, lowest first, and how many they are. Aliases are below 2^16.
+#[inline]
+fn gap_varint(value: u32) -> (u32, u32) {
+    debug_assert!(value < 1 << 21, "aliases are below 2^16");
+    match value {
+        0..0x80 => (value, 1),
+        0x80..0x4000 => (value & 0x7f | 0x80 | value >> 7 << 8, 2),
+        _ => (value & 0x7f | 0x80 | (value >> 7 & 0x7f | 0x80) << 8 | (value >> 14 & 0x7f) << 16, 3),
+    }
+}
+
+/// What a short update says, before it is known of whom.
+pub(super) struct Unpacked {
+    /// Bytes after the gap.
+    pub(super) bytes: usize,
+    pub(super) lag_ticks: u64,
+    /// The low bits of the lattice numbers.
+    pub(super) low: [u32; 3],
+    pub(super) velocity: [i32; 3],
+    pub(super) yaw: Option<u8>,
+    /// Padding that is not zero.
+    pub(super) is_padded: bool,
+    /// A velocity that a smaller shape can say.
+    pub(super) is_longwinded: bool,
+}
+
+/// Reads what follows the gap of the update that begins with `first`; `window` begins there.
+#[inline]
+pub(super) fn unpack(first: u8, window: u128) -> Unpacked {
+    let layout = &LAYOUTS[usize::from(first & 31)];
+    let bytes = usize::from(layout.bytes);
+    let packed = window & (u128::MAX >> (128 - 8 * bytes));
+    let low = packed as u64;
+    let axes = low >> layout.lag_bits;
+    let axis_mask = (1_u32 << layout.axis_bits) - 1;
+    let axis = |n: u8| (axes >> (n * layout.axis_bits)) as u32 & axis_mask;
+    let speeds = (low & ((1 << layout.yaw_at) - 1)) >> layout.velocity_at;
+    let sign = 32 - layout.velocity_bits;
+    let speed = |n: u8| ((speeds >> (n * layout.velocity_bits)) as i32) << sign >> sign;
+    let [vx, vy, vz] = [speed(0), speed(1), speed(2)];
+    let has_yaw = first & update_byte::YAW != 0;
+    let telling = if layout.velocities == 3 { vz } else { vx | vy };
+    Unpacked {
+        bytes,
+        lag_ticks: 2 * (low & ((1 << layout.lag_bits) - 1)),
+        low: [axis(0), axis(1), axis(2)],
+        velocity: [vx, vy, vz],
+        yaw: has_yaw.then_some((packed >> layout.yaw_at) as u8),
+        is_padded: packed >> layout.bits != 0,
+        is_longwinded: (telling == 0) & (layout.velocities != 0),
+    }
+}
