@@ -44,7 +44,6 @@ pub(crate) struct Profile {
     pub(crate) limits: [f32; BANDS],
     pub(crate) nearest: [u32; 4],
     pub(crate) priority: [f32; 4],
-    pub(crate) delays: [u64; 4],
 }
 
 impl Profile {
@@ -53,7 +52,6 @@ impl Profile {
             limits: limits(specs),
             nearest: specs.map(|spec| spec.nearest),
             priority: specs.map(|spec| spec.priority),
-            delays: specs.map(|spec| spec.delay_ticks()),
         }
     }
 
@@ -118,7 +116,7 @@ fn prepare(rate: TickRate, mut schema: ObjectSchema, profiles: &mut Vec<Profile>
         Pace {
             period_ticks: spec.period_ticks(),
             period,
-            delay: (spec.delay_ticks().div_ceil(step) as i64).max(period),
+            delay: (spec.delay_ticks(rate) / step) as i64,
             bound: spec.precision_cm as f32 / 100.0,
             yaw_bound: yaw_bounds.next().unwrap_or(f32::INFINITY),
         }

@@ -1,11 +1,11 @@
-//! A receiver that checks the order of what it is told, shared by the tests.
-#![allow(dead_code)]
+//! A receiver that checks the order of what it is told and draws curves, shared by the tests.
+#![allow(dead_code, clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
 
 use gorc::{
-    Anchor, Enter, Gorc, LeaveReason, NewObject, ObserverId, ObserverSpec, Precision, Spelling, Update,
-    Visitor,
+    Anchor, Curve, Decoder, Enter, Gorc, LeaveReason, NewObject, ObserverId, ObserverSpec, Spelling, Update,
+    Visitor, decode_json,
 };
 use horizon_model::{
     Channel, EntityId, FieldSpec, ObjectSchema, ObjectTypeId, PlayerId, Pose, Position, Tick, TickRate,
@@ -37,7 +37,7 @@ pub(crate) fn place(x: f64, y: f64, z: f64) -> Position {
 }
 
 pub(crate) fn pose(x: f64, y: f64, z: f64) -> Pose {
-    Pose { position: place(x, y, z), velocity: [1.0, -2.5, 0.0], yaw: 0.5 }
+    Pose { position: place(x, y, z), velocity: [0.0; 3], yaw: 0.5 }
 }
 
 pub(crate) fn object(n: u64, tick: u64, pose: Pose) -> NewObject {
@@ -53,17 +53,11 @@ pub(crate) fn object(n: u64, tick: u64, pose: Pose) -> NewObject {
 }
 
 pub(crate) fn client(at: Position) -> ObserverSpec {
-    ObserverSpec {
-        anchor: Anchor::Point(at),
-        spelling: Spelling::Binary,
-        muted: false,
-        sees_ghosts: true,
-        margin_metres: 0.0,
-    }
+    ObserverSpec::client(at)
 }
 
 pub(crate) fn region(at: Position) -> ObserverSpec {
-    ObserverSpec { sees_ghosts: false, margin_metres: 5.0, ..client(at) }
+    ObserverSpec::region(Anchor::Point(at), 5.0)
 }
 
 /// One thing a body said, owned.
@@ -77,7 +71,6 @@ pub(crate) enum Said {
         tick: Tick,
         pose: Pose,
         channel: u8,
-        precision: Precision,
         again: bool,
         fields: Vec<(u8, Vec<u8>)>,
     },
@@ -85,7 +78,6 @@ pub(crate) enum Said {
         entity: EntityId,
         tick: Tick,
         channel: u8,
-        precision: Precision,
         position: Option<Position>,
         velocity: Option<[f32; 3]>,
         yaw: Option<f32>,
@@ -94,6 +86,7 @@ pub(crate) enum Said {
         fields: Vec<(u8, Vec<u8>)>,
     },
     Leave(EntityId, LeaveReason),
+    Density(Vec<(i32, i32, u32)>),
 }
 
 fn owned(fields: &[(u8, &[u8])]) -> Vec<(u8, Vec<u8>)> {
@@ -117,7 +110,6 @@ impl Visitor for Scribe {
             tick: e.tick,
             pose: e.pose,
             channel: e.channel,
-            precision: e.precision,
             again: e.again,
             fields: owned(e.fields),
         });
@@ -128,7 +120,6 @@ impl Visitor for Scribe {
             entity: u.entity,
             tick: u.tick,
             channel: u.channel,
-            precision: u.precision,
             position: u.position,
             velocity: u.velocity,
             yaw: u.yaw,
@@ -142,81 +133,128 @@ impl Visitor for Scribe {
         self.0.push(Said::Leave(entity, reason));
     }
 
+    fn density(&mut self, cells: &[(i32, i32, u32)]) {
+        self.0.push(Said::Density(cells.to_vec()));
+    }
+
     fn field_index(&mut self, _: EntityId, _: Option<ObjectTypeId>, name: &str) -> Option<u8> {
         FIELDS.iter().position(|(other, _)| *other == name).map(|index| index as u8)
     }
 }
 
-pub(crate) fn read(spelling: Spelling, body: &[u8], tick: Tick) -> Vec<Said> {
-    let mut scribe = Scribe::default();
-    match spelling {
-        Spelling::Binary => gorc::decode(body, tick, &mut scribe).unwrap(),
-        Spelling::Json => gorc::decode_json(std::str::from_utf8(body).unwrap(), tick, &mut scribe).unwrap(),
-    }
-    scribe.0
-}
-
-/// Steps once with credit for everyone and returns what a binary observer heard; `None` if nothing
-/// was sent to it.
-pub(crate) fn step(gorc: &mut Gorc, tick: u64, observer: u64) -> Option<Vec<Said>> {
-    step_with(gorc, tick, observer, true)
-}
-
-pub(crate) fn step_with(gorc: &mut Gorc, tick: u64, observer: u64, credit: bool) -> Option<Vec<Said>> {
-    let mut heard = None;
-    gorc.step(Tick(tick), &mut |_| credit, &mut |id, body| {
-        if id == ObserverId(observer) {
-            heard = Some(read(Spelling::Binary, body, Tick(tick)));
-        }
-    });
-    heard
-}
-
-/// What a receiver holds. Panics where the order enter, updates, leave is broken.
+/// One receiver: reads bodies, panics where the order enter, updates, leave is broken, draws.
 #[derive(Debug, Default)]
-pub(crate) struct Holder {
-    pub held: BTreeMap<EntityId, Held>,
-    pub enters: usize,
-    pub leaves: Vec<(EntityId, LeaveReason)>,
+pub(crate) struct Receiver {
+    decoder: Decoder,
+    pub(crate) held: BTreeMap<EntityId, Held>,
+    pub(crate) enters: usize,
+    pub(crate) updates: usize,
+    pub(crate) bytes: usize,
+    pub(crate) leaves: Vec<(EntityId, LeaveReason)>,
+    pub(crate) density: Vec<(i32, i32, u32)>,
+    /// Of the region; 30 Hz unless set.
+    pub(crate) rate: Option<TickRate>,
 }
 
-#[derive(Debug, Default, Clone)]
+#[derive(Debug, Clone)]
 pub(crate) struct Held {
     pub channel: u8,
-    /// Source ticks at which a position came.
+    pub curve: Curve,
+    /// Ticks of the knots told.
     pub ticks: Vec<u64>,
     pub fields: BTreeMap<u8, Vec<u8>>,
 }
 
-impl Holder {
-    pub(crate) fn hear(&mut self, said: &[Said]) {
-        for said in said {
-            match said {
-                Said::Reset => self.held.clear(),
-                Said::Enter { entity, tick, channel, fields, again, .. } => {
-                    let held = Held {
-                        channel: *channel,
-                        ticks: vec![tick.0],
-                        fields: fields.iter().cloned().collect(),
-                    };
-                    let before = self.held.insert(*entity, held);
-                    assert!(before.is_none() || *again, "{entity} entered twice");
-                    self.enters += 1;
-                }
-                Said::Update { entity, tick, channel, position, fields, .. } => {
-                    let held = self.held.get_mut(entity).unwrap_or_else(|| panic!("{entity} not entered"));
-                    held.channel = *channel;
-                    if position.is_some() {
-                        assert!(held.ticks.last() < Some(&tick.0), "{entity}: tick {tick} doubled or late");
-                        held.ticks.push(tick.0);
-                    }
-                    held.fields.extend(fields.iter().cloned());
-                }
-                Said::Leave(entity, reason) => {
-                    assert!(self.held.remove(entity).is_some(), "{entity} left unheld");
-                    self.leaves.push((*entity, *reason));
-                }
+fn metres(position: &Position) -> [f64; 3] {
+    gorc::wire::metres_of(position)
+}
+
+pub(crate) fn delay(channel: u8, rate: TickRate) -> u64 {
+    horizon_model::ChannelSpec::DEFAULT[usize::from(channel)].delay_ticks(rate)
+}
+
+impl Receiver {
+    /// Takes one body and says what was in it.
+    pub(crate) fn read(&mut self, spelling: Spelling, tick: u64, body: &[u8]) -> Vec<Said> {
+        let mut scribe = Scribe::default();
+        match spelling {
+            Spelling::Binary => self.decoder.decode(body, Tick(tick), &mut scribe).unwrap(),
+            Spelling::Json => {
+                decode_json(std::str::from_utf8(body).unwrap(), Tick(tick), &mut scribe).unwrap();
             }
         }
+        self.bytes += body.len();
+        for said in &scribe.0 {
+            self.hear(tick, said);
+        }
+        assert_eq!(self.decoder.strays(), 0, "an alias that nobody handed out");
+        scribe.0
     }
+
+    fn hear(&mut self, frame: u64, said: &Said) {
+        match said {
+            Said::Reset => self.held.clear(),
+            Said::Enter { entity, tick, channel, fields, again, pose, .. } => {
+                let held = Held {
+                    channel: *channel,
+                    curve: Curve::new(
+                        *tick,
+                        metres(&pose.position),
+                        pose.velocity.map(f64::from),
+                        pose.yaw,
+                    ),
+                    ticks: vec![tick.0],
+                    fields: fields.iter().cloned().collect(),
+                };
+                let before = self.held.insert(*entity, held);
+                assert!(before.is_none() || *again, "{entity} entered twice");
+                self.enters += 1;
+            }
+            Said::Update { entity, tick, channel, position, velocity, yaw, snap, fields, .. } => {
+                let held = self.held.get_mut(entity).unwrap_or_else(|| panic!("{entity} not entered"));
+                held.channel = *channel;
+                self.updates += 1;
+                if let Some(position) = position {
+                    let velocity = velocity.unwrap().map(f64::from);
+                    let delay = delay(*channel, self.rate.unwrap_or_else(rate));
+                    held.curve.push(Tick(frame), delay, *tick, metres(position), velocity, *yaw, *snap);
+                    held.ticks.push(tick.0);
+                }
+                held.fields.extend(fields.iter().cloned());
+            }
+            Said::Leave(entity, reason) => {
+                assert!(self.held.remove(entity).is_some(), "{entity} left unheld");
+                self.leaves.push((*entity, *reason));
+            }
+            Said::Density(cells) => self.density = cells.clone(),
+        }
+    }
+
+    /// Metres between where an object is drawn at `tick` and `truth`.
+    pub(crate) fn error(&self, entity: EntityId, tick: u64, truth: &Position) -> f64 {
+        let (drawn, _) = self.held[&entity].curve.at(tick as f64);
+        let truth = metres(truth);
+        (0..3).map(|axis| (drawn[axis] - truth[axis]).powi(2)).sum::<f64>().sqrt()
+    }
+}
+
+/// Steps once and returns what an observer heard; `None` if nothing was sent to it.
+pub(crate) fn step(gorc: &mut Gorc, tick: u64, id: u64, receiver: &mut Receiver) -> Option<Vec<Said>> {
+    step_with(gorc, tick, id, receiver, true)
+}
+
+pub(crate) fn step_with(
+    gorc: &mut Gorc,
+    tick: u64,
+    observer: u64,
+    receiver: &mut Receiver,
+    credit: bool,
+) -> Option<Vec<Said>> {
+    let mut heard = None;
+    gorc.step(Tick(tick), &mut |_| credit, &mut |id, body| {
+        if id == ObserverId(observer) {
+            heard = Some(receiver.read(Spelling::Binary, tick, body));
+        }
+    });
+    heard
 }

@@ -2,7 +2,7 @@
 
 use rkyv::{Archive, Deserialize, Serialize};
 
-use crate::TICKS_PER_SECOND;
+use crate::{TICKS_PER_SECOND, TickRate};
 
 /// One of the four proximity tiers. Position goes out on every channel an observer holds.
 #[derive(Archive, Serialize, Deserialize, Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -88,11 +88,17 @@ impl ChannelSpec {
         TICKS_PER_SECOND / self.rate_hz as u64
     }
 
-    /// How far behind the newest frame a client draws what it holds on this channel, in grid ticks: two
-    /// periods, and at most a second.
-    pub const fn delay_ticks(&self) -> u64 {
-        let two = 2 * self.period_ticks();
-        if two > TICKS_PER_SECOND { TICKS_PER_SECOND } else { two }
+    /// How far behind the newest frame of a region that steps at `rate` a client draws what it holds on
+    /// this channel, in grid ticks: two periods in whole steps, and at most a second.
+    pub const fn delay_ticks(&self, rate: TickRate) -> u64 {
+        let period = self.period_ticks().div_ceil(rate.step()) * rate.step();
+        if 2 * period <= TICKS_PER_SECOND {
+            2 * period
+        } else if period > TICKS_PER_SECOND {
+            period
+        } else {
+            TICKS_PER_SECOND / rate.step() * rate.step()
+        }
     }
 
     /// Checks one channel by itself.
