@@ -25,6 +25,8 @@ use horizon_model::{Tick, TickRate};
 pub(crate) const RING: usize = 64;
 /// Steps after which what stands still is told exactly on the two inner channels.
 const SETTLE: i64 = 8;
+/// Radians between heading and velocity below which the velocity says the heading.
+const HEADING: f32 = 0.09;
 /// Knots that are tried before the nearest is taken.
 const TRIES: i64 = 6;
 
@@ -58,6 +60,22 @@ impl Course {
         let dt = (step - self.knot) as f32;
         [0, 1, 2].map(|axis| self.at[axis] + self.velocity[axis] * dt)
     }
+}
+
+/// What a new knot of a channel must do.
+#[derive(Debug, Clone, Copy)]
+struct Line {
+    /// Where the curve is at `start`, the newest step that may have been drawn.
+    from: [f32; 3],
+    start: i64,
+    /// First step at which the curve as told would be too far off.
+    bad: i64,
+    /// Last step before the next chance can help.
+    hi: i64,
+    /// Newest step that may be told.
+    upper: i64,
+    /// Metres.
+    bound: f32,
 }
 
 /// What stays the same for all tracks of a step.
@@ -244,40 +262,51 @@ impl Track {
         }
         let upper = if self.snap > course.knot { upper.min(self.snap - 1) } else { upper };
         let start = (clock.now - pace.delay).max(course.knot);
-        let knot = self.furthest(&course, start, step, upper, bound, clock);
-        let base = if knot < upper { upper } else { knot };
-        let from =
-            if knot < upper { knot } else { (knot - (pace.period / 2).clamp(1, 4)).max(self.past_snap()) };
-        let velocity = self.slope(from, base);
-        self.tie(channel, knot, velocity, clock);
+        let line = Line { from: course.at(start), start, bad: step, hi, upper, bound };
+        let knot = self.furthest(channel, &line, pace, clock);
+        self.tie(channel, knot, self.velocity_at(knot, upper, pace), clock);
         self.courses[channel].checked = knot;
         1 << channel
     }
 
-    /// The furthest step up to `upper` to which a line from the curve at `start` keeps within the bound.
-    fn furthest(&self, course: &Course, start: i64, bad: i64, upper: i64, bound: f32, clock: &Clock) -> i64 {
-        let from = course.at(start);
-        let stride = ((upper - bad) / TRIES).max(1);
-        let mut knot = upper;
-        while knot > bad {
-            if is_tellable(knot, clock) && self.is_straight(&from, start, knot, bound) {
+    /// The furthest step to which the line keeps within the bound, and from which its continuation does
+    /// up to `hi`; where there is none, the nearest.
+    fn furthest(&self, channel: usize, line: &Line, pace: &Pace, clock: &Clock) -> i64 {
+        let stride = ((line.upper - line.bad) / TRIES).max(1);
+        let mut knot = line.upper;
+        while knot > line.bad {
+            if !is_tellable(knot, clock) {
+                knot -= 1;
+                continue;
+            }
+            let (_, course) = self.knot_at(channel, knot, self.velocity_at(knot, line.upper, pace), clock);
+            if self.is_straight(line, knot, &course) {
                 return knot;
             }
-            knot -= if is_tellable(knot, clock) { stride } else { 1 };
+            knot -= stride;
         }
-        let nearest = bad.max(start + 1).min(upper);
-        if is_tellable(nearest, clock) || nearest == upper { nearest } else { nearest + 1 }
+        let nearest = line.bad.max(line.start + 1).min(line.upper);
+        if is_tellable(nearest, clock) || nearest == line.upper { nearest } else { nearest + 1 }
     }
 
-    fn is_straight(&self, from: &[f32; 3], start: i64, knot: i64, bound: f32) -> bool {
-        let to = self.ring[slot(knot)].at;
-        let span = 1.0 / (knot - start) as f32;
-        let velocity = [0, 1, 2].map(|axis| (to[axis] - from[axis]) * span);
-        (start.max(self.oldest) + 1..knot).all(|step| {
-            let dt = (step - start) as f32;
-            let at = [0, 1, 2].map(|axis| from[axis] + velocity[axis] * dt);
-            squared(&at, &self.ring[slot(step)].at) <= bound * bound
-        })
+    fn is_straight(&self, line: &Line, knot: i64, course: &Course) -> bool {
+        let span = 1.0 / (knot - line.start) as f32;
+        let velocity = [0, 1, 2].map(|axis| (course.at[axis] - line.from[axis]) * span);
+        let near =
+            |at: &[f32; 3], step: i64| squared(at, &self.ring[slot(step)].at) <= line.bound * line.bound;
+        (line.start.max(self.oldest) + 1..=knot).all(|step| {
+            let dt = (step - line.start) as f32;
+            near(&[0, 1, 2].map(|axis| line.from[axis] + velocity[axis] * dt), step)
+        }) && (knot + 1..=line.hi).all(|step| near(&course.at(step), step))
+    }
+
+    /// Metres per step with which a knot goes on: as it went on, or as it came where nothing is newer.
+    fn velocity_at(&self, knot: i64, upper: i64, pace: &Pace) -> [f32; 3] {
+        if knot < upper {
+            return self.slope(knot, upper);
+        }
+        let base = (pace.period / 2).clamp(1, 4);
+        self.slope((knot - base).max(self.oldest.max(self.snap)), knot)
     }
 
     /// What came to rest is told exactly, and what was told exactly is done.
@@ -304,13 +333,15 @@ impl Track {
         [0, 1, 2].map(|axis| (b[axis] - a[axis]) / (to - from) as f32)
     }
 
-    /// Oldest step from which a line may be drawn to the newest.
-    fn past_snap(&self) -> i64 {
-        self.oldest.max(self.snap)
-    }
-
     /// Puts the knot of a channel where the object was at `step`, as it can be told.
     fn tie(&mut self, channel: usize, step: i64, velocity: [f32; 3], clock: &Clock) {
+        let (knot, course) = self.knot_at(channel, step, velocity, clock);
+        let Course { checked, next, .. } = self.courses[channel];
+        self.courses[channel] = Course { checked, next, ..course };
+        self.knots[channel] = knot;
+    }
+
+    fn knot_at(&self, channel: usize, step: i64, velocity: [f32; 3], clock: &Clock) -> (Knot, Course) {
         let lattice = &LATTICES[channel];
         let past = self.ring[slot(step)];
         let hz = clock.rate.hz() as f64;
@@ -320,14 +351,17 @@ impl Track {
         let metres = lattice.metres(place);
         let mps = lattice.mps(told);
         let heading = (told[0] != 0 || told[1] != 0).then(|| (mps[1] as f32).atan2(mps[0] as f32));
-        let own_yaw = channel < 2 && heading.is_none_or(|heading| turn(heading, past.yaw).abs() > 0.09);
+        let own_yaw = channel < 2 && heading.is_none_or(|heading| turn(heading, past.yaw).abs() > HEADING);
         let tick = Tick((step.max(0) as u64) * clock.rate.step());
-        self.knots[channel] = Knot { tick, place, velocity: told, yaw: quantise_yaw(past.yaw), own_yaw };
-        let course = &mut self.courses[channel];
-        course.knot = step;
-        course.at = [0, 1, 2].map(|axis| (metres[axis] - clock.origin[axis]) as f32);
-        course.velocity = mps.map(|axis| (axis / hz) as f32);
-        course.yaw = if own_yaw { past.yaw } else { heading.unwrap_or(past.yaw) };
+        let knot = Knot { tick, place, velocity: told, yaw: quantise_yaw(past.yaw), own_yaw };
+        let course = Course {
+            knot: step,
+            at: [0, 1, 2].map(|axis| (metres[axis] - clock.origin[axis]) as f32),
+            velocity: mps.map(|axis| (axis / hz) as f32),
+            yaw: if own_yaw { past.yaw } else { heading.unwrap_or(past.yaw) },
+            ..Course::default()
+        };
+        (knot, course)
     }
 }
 

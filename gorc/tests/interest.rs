@@ -46,11 +46,14 @@ impl Walk {
     }
 }
 
-fn walk(reach: f64, speed: f64) -> impl Strategy<Value = Walk> {
+fn walk(reach: f64, speed: f64, turns: std::ops::Range<u64>) -> impl Strategy<Value = Walk> {
     let place = (-reach..reach, -reach / 4.0..reach / 4.0, -60.0..60.0);
     let velocity = (-speed..speed, -speed..speed, -speed / 8.0..speed / 8.0);
-    (place, velocity, 2_u64..40)
-        .prop_map(|(s, v, turn)| Walk { start: [s.0, s.1, s.2], velocity: [v.0, v.1, v.2], turn })
+    (place, velocity, turns).prop_map(|(s, v, turn)| Walk {
+        start: [s.0, s.1, s.2],
+        velocity: [v.0, v.1, v.2],
+        turn,
+    })
 }
 
 proptest! {
@@ -59,8 +62,8 @@ proptest! {
     /// Whoever walks where, an observer is told of exactly the objects within reach, in order.
     #[test]
     fn exactly_what_is_within_reach(
-        walks in prop::collection::vec(walk(1100.0, 25.0), 1..8),
-        watcher in walk(1100.0, 25.0),
+        walks in prop::collection::vec(walk(1100.0, 25.0, 2..40), 1..8),
+        watcher in walk(1100.0, 25.0, 2..40),
     ) {
         let mut gorc = Gorc::new(rate(), schema());
         gorc.add_observer(ObserverId(OBSERVER), client(watcher.at(0).position));
@@ -90,10 +93,11 @@ proptest! {
     }
 
     /// After the frame of tick F every curve is within its bound at F less its channel's delay, as long
-    /// as the object was held on that channel for as long.
+    /// as the object was held on that channel for as long, and turns no more often than once in two
+    /// periods. On the inner channel, which may be told at every step, it may move as it likes.
     #[test]
     fn drawn_within_the_bound(
-        walks in prop::collection::vec(walk(400.0, 0.8), 1..12),
+        walks in prop::collection::vec(walk(400.0, 0.8, 60..90), 1..12),
         wild in prop::collection::vec(((-1.0..1.0, -1.0..1.0), 1_usize..9), 0..30),
         hz in prop::sample::select(vec![20_u64, 30, 60]),
     ) {
@@ -116,7 +120,8 @@ proptest! {
                 Some(walk) => walk.at(step).position,
                 None => {
                     let [x, y] = wanderer[(step as usize).min(wanderer.len() - 1)];
-                    place(x, y, 0.0)
+                    let fold = |metres: f64| ((metres + 30.0).rem_euclid(120.0) - 60.0).abs() - 30.0;
+                    place(fold(x), fold(y), 0.0)
                 }
             }
         };
