@@ -274,7 +274,7 @@ impl Track {
     fn furthest(&self, channel: usize, line: &Line, pace: &Pace, clock: &Clock) -> i64 {
         let stride = ((line.upper - line.bad) / TRIES).max(1);
         let mut knot = line.upper;
-        while knot > line.bad {
+        while knot > line.start {
             if !is_tellable(knot, clock) {
                 knot -= 1;
                 continue;
@@ -283,7 +283,7 @@ impl Track {
             if self.is_straight(line, knot, &course) {
                 return knot;
             }
-            knot -= stride;
+            knot -= if knot > line.bad { stride.min(knot - line.bad) } else { 1 };
         }
         let nearest = line.bad.max(line.start + 1).min(line.upper);
         if is_tellable(nearest, clock) || nearest == line.upper { nearest } else { nearest + 1 }
