@@ -19,8 +19,8 @@ const MIN_DENSITY_BYTES: usize = 3;
 /// What a receiver must remember to read binary bodies: who hides behind each alias, and the last knot
 /// of each.
 ///
-/// Memory grows with the objects held, which are at most 65536; a body cannot make it allocate more
-/// than a fixed multiple of its own size.
+/// Memory grows with the objects held, which are at most 65536. Beyond one table of 32 KiB, a body cannot
+/// make it allocate more than a fixed multiple of the body's own size.
 #[derive(Debug, Default, Clone)]
 pub struct Decoder {
     held: HeldObjects,
@@ -79,6 +79,17 @@ impl Decoder {
     /// were lost, they are no fault.
     pub fn strays(&self) -> u64 {
         self.strays
+    }
+
+    /// Bytes allocated, about.
+    #[cfg(test)]
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.held.memory_bytes() + self.cells.capacity() * size_of::<Density>()
+    }
+
+    #[cfg(test)]
+    pub(super) fn last_knot(&mut self, alias: u16) -> Option<&Knot> {
+        self.held.get_mut(alias).map(|held| &held.knot)
     }
 
     fn leaves(

@@ -60,4 +60,11 @@ impl HeldObjects {
         self.pages[index / PAGE].get_or_insert_with(|| Box::new([None; PAGE]))[index % PAGE] = Some(held);
         displaced
     }
+
+    /// Bytes allocated, about.
+    #[cfg(test)]
+    pub(super) fn memory_bytes(&self) -> usize {
+        let pages = self.pages.iter().flatten().count() * size_of::<[Option<Held>; PAGE]>();
+        pages + self.pages.capacity() * size_of::<usize>() + self.aliases.len() * 32
+    }
 }
