@@ -15,7 +15,7 @@ use crate::interest::{Anchor, BANDS, LEVELS, NONE, band};
 use crate::objects::{Objects, fresh};
 use crate::observer::{Leave, Observer, PATIENCE};
 use crate::registry::Registry;
-use crate::row::{ADOPTED, CHANNEL, COMPLETE, KNOT, OWED, PENDING, SNAP, WHOLE, since, stamp};
+use crate::row::{ADOPTED, CHANNEL, COMPLETE, KNOT, OWED, PENDING, SNAP, WHOLE};
 use crate::stats::Stats;
 use crate::track::Clock;
 use crate::wire::LeaveReason;
@@ -44,7 +44,7 @@ pub(crate) struct Scene<'a> {
 pub(crate) struct Due {
     pub(crate) alias: u32,
     /// The row's word with the channel to be told and all that is owed.
-    pub(crate) word: u32,
+    pub(crate) word: u16,
     /// Channels of which only what changed in this step is owed.
     pub(crate) changed: u8,
 }
@@ -71,6 +71,10 @@ pub(crate) struct Entering {
 pub(crate) struct Tools {
     /// By slot: one more than the band of distance, 0 for what is out of sight.
     pub(crate) bands: Vec<u8>,
+    /// Rows in which something is different: alias and level.
+    found: Vec<(u32, u8)>,
+    /// Objects in sight in this glance.
+    sighted: usize,
     pub(crate) hits: Vec<Hits>,
     pub(crate) due: Vec<Due>,
     pub(crate) newcomers: Vec<Newcomer>,
@@ -85,12 +89,12 @@ pub(crate) struct Tools {
 }
 
 /// What can wake a row of a client that holds `channel`.
-const fn news_for_client(channel: u32) -> u16 {
+const fn news_for_client(channel: u16) -> u16 {
     1 << channel | (0xf0 << channel & fresh::FIELDS)
 }
 
 /// What can wake a row of a region that holds `channel`.
-const fn news_for_region(channel: u32) -> u16 {
+const fn news_for_region(channel: u16) -> u16 {
     fresh::MOVED | (0xf0 << channel & fresh::FIELDS)
 }
 
@@ -99,11 +103,25 @@ const CLIENT_NEWS: [u16; 4] =
 const REGION_NEWS: [u16; 4] =
     [news_for_region(0), news_for_region(1), news_for_region(2), news_for_region(3)];
 
+/// [`LEVELS`] of what is held, by the channel times sixteen plus the band.
+const NEXT: [u8; 64] = {
+    let mut table = [NONE; 64];
+    let mut index = 0;
+    while index < 64 {
+        if index % 16 <= BANDS {
+            table[index] = LEVELS[index / 16][index % 16];
+        }
+        index += 1;
+    }
+    table
+};
+
 impl Observer {
     /// Finds out what is to be told. The bands are clear before and after.
     pub(crate) fn glance(&mut self, scene: &Scene<'_>, tools: &mut Tools) {
         tools.due.clear();
         tools.newcomers.clear();
+        tools.sighted = 0;
         self.meet_strangers(scene);
         if self.spec.sees_ghosts {
             self.look_from_point(scene, tools);
@@ -133,8 +151,7 @@ impl Observer {
             let word = self.rows.words[alias];
             if fresh & news[(word & CHANNEL) as usize] != 0 {
                 let (next, changed) = self.owe(word, slot, scene);
-                let owed = next | u32::from(changed) << 4;
-                self.rows.words[alias] = stamped(word, owed, scene.clock.now);
+                self.rows.owe(alias, next | u16::from(changed) << 4, scene.clock.now);
             }
         }
     }
@@ -209,6 +226,7 @@ impl Observer {
             for (slot, band) in hits.slots().iter().zip(hits.bands()) {
                 tools.bands[*slot as usize] = band + 1;
             }
+            tools.sighted += hits.len();
         }
     }
 
@@ -262,50 +280,54 @@ impl Observer {
             let metres = self.spec.anchor.distance(&facts.pose.position) - self.spec.margin_metres;
             let limits = &scene.registry.profiles[usize::from(objects.profile[slot])].limits;
             tools.bands[slot] = band(metres, limits);
+            tools.sighted += usize::from(tools.bands[slot] != 0);
         }
     }
 
     fn compare_rows(&mut self, scene: &Scene<'_>, tools: &mut Tools) {
-        let objects = scene.objects;
         let news = if self.spec.sees_ghosts { &CLIENT_NEWS } else { &REGION_NEWS };
-        for alias in 0..self.rows.len() {
-            let slot = self.rows.slots[alias] as usize;
-            let word = self.rows.words[alias];
-            let fresh = objects.fresh[slot];
-            let channel = (word & CHANNEL) as usize;
-            let level = LEVELS[channel][usize::from(std::mem::take(&mut tools.bands[slot]))];
-            if usize::from(level) == channel && fresh & news[channel] == 0 && word & PENDING == 0 {
+        let mut found = std::mem::take(&mut tools.found);
+        found.clear();
+        let (fresh, bands) = (&scene.objects.fresh[..], &mut tools.bands[..fresh_len(scene)]);
+        let mut sighted = 0;
+        for (alias, (slot, word)) in self.rows.slots.iter().zip(&self.rows.words).enumerate() {
+            let slot = *slot as usize;
+            let band = std::mem::take(&mut bands[slot]);
+            let channel = word & CHANNEL;
+            let level = NEXT[usize::from(channel << 4 | u16::from(band & 0xf))];
+            sighted += usize::from(band != 0);
+            let same = u16::from(level) == channel;
+            if same && fresh[slot] & news[usize::from(channel)] | word & PENDING == 0 {
                 continue;
             }
+            found.push((alias as u32, level));
+        }
+        tools.sighted -= sighted;
+        for (alias, level) in &found {
+            let alias = *alias as usize;
+            let slot = self.rows.slots[alias] as usize;
             if slot == 0 {
                 continue;
             }
-            if fresh & fresh::DEAD != 0 {
+            if scene.objects.fresh[slot] & fresh::DEAD != 0 {
                 self.bury(alias, slot, scene);
-            } else if level == NONE {
-                let facts = objects.facts(slot).expect("a row's slot is alive");
-                let hidden = objects.ghost[slot] && !self.spec.sees_ghosts;
+            } else if *level == NONE {
+                let facts = scene.objects.facts(slot).expect("a row's slot is alive");
+                let hidden = scene.objects.ghost[slot] && !self.spec.sees_ghosts;
                 let reason = if hidden { LeaveReason::Moved } else { LeaveReason::OutOfRange };
-                self.rows.lift(alias);
                 self.leaves.push(Leave { reason, alias: alias as u32, entity: facts.entity });
+                self.rows.lift(alias);
             } else {
-                self.weigh(alias, slot, word, level, scene, tools);
+                self.weigh(alias, slot, u16::from(*level), scene, tools);
             }
         }
+        tools.found = found;
     }
 
     /// What the row is owed at `level`, and whether now.
-    fn weigh(
-        &mut self,
-        alias: usize,
-        slot: usize,
-        word: u32,
-        level: u8,
-        scene: &Scene<'_>,
-        tools: &mut Tools,
-    ) {
+    fn weigh(&mut self, alias: usize, slot: usize, level: u16, scene: &Scene<'_>, tools: &mut Tools) {
+        let word = self.rows.words[alias];
         let told = word & CHANNEL;
-        let level = u32::from(level);
         let mut next = word;
         if level != told {
             next = next & !CHANNEL | level | KNOT;
@@ -321,7 +343,7 @@ impl Observer {
         }
         let (mut next, changed) = self.owe(next, slot, scene);
         if next & ADOPTED != 0 {
-            if next & KNOT == 0 && since(word, scene.clock.now) < 0 {
+            if next & KNOT == 0 && self.rows.waited(alias, scene.clock.now) < 0 {
                 return;
             }
             let knot = if self.spec.sees_ghosts { scene.objects.knot(slot, level as u8) } else { None };
@@ -332,17 +354,15 @@ impl Observer {
             } else {
                 next |= KNOT;
             }
-            self.rows.words[alias] = next & !CHANNEL & 0xffff | told | stamp(scene.clock.now);
         }
         if next & PENDING == 0 && changed == 0 {
             self.rows.words[alias] = level;
             return;
         }
         if !self.spec.sees_ghosts && next & (PENDING & !KNOT) == 0 && changed == 0 {
-            let chance = scene.objects.fresh[slot] & (fresh::CHANCE & (0x100 << level)) != 0
-                || scene.objects.fresh[slot] & fresh::CHANCE & (0xf00_u16 << level) != 0;
+            let chance = scene.objects.fresh[slot] & fresh::CHANCE & (0xf00 << level) != 0;
             if !chance {
-                self.rows.words[alias] = stamped(word, next & !CHANNEL | told, scene.clock.now);
+                self.rows.owe(alias, next & !CHANNEL | told, scene.clock.now);
                 return;
             }
         }
@@ -350,7 +370,7 @@ impl Observer {
     }
 
     /// The word with what this step adds to it, and the channels of which only changed fields are owed.
-    fn owe(&self, word: u32, slot: usize, scene: &Scene<'_>) -> (u32, u8) {
+    fn owe(&self, word: u16, slot: usize, scene: &Scene<'_>) -> (u16, u8) {
         let fresh = scene.objects.fresh[slot];
         let channel = word & CHANNEL;
         let mut next = word;
@@ -367,12 +387,15 @@ impl Observer {
                 next |= SNAP | WHOLE;
             }
         }
-        let changed = (fresh >> 4) as u32 & (0xf << channel) & 0xf;
+        let changed = fresh >> 4 & (0xf << channel) & 0xf;
         let already = next >> 4 & 0xf;
         (next, (changed & !already) as u8)
     }
 
     fn find_newcomers(&mut self, scene: &Scene<'_>, tools: &mut Tools) {
+        if tools.sighted == 0 {
+            return;
+        }
         if !self.spec.sees_ghosts || self.centre(scene).is_none() {
             for slot in 1..scene.objects.slots() {
                 let channel = LEVELS[usize::from(NONE)][usize::from(std::mem::take(&mut tools.bands[slot]))];
@@ -397,13 +420,8 @@ impl Observer {
     }
 }
 
-/// `next` with the time since which anything is owed.
-pub(crate) const fn stamped(before: u32, next: u32, now: i64) -> u32 {
-    if before & (PENDING & !ADOPTED) != 0 || next & ADOPTED != 0 {
-        next & 0xffff | before & 0xffff_0000
-    } else {
-        next & 0xffff | stamp(now)
-    }
+fn fresh_len(scene: &Scene<'_>) -> usize {
+    scene.objects.fresh.len()
 }
 
 const _: () = assert!(OWED == 0xf0 && BANDS == 8, "fields and bands keep their places in words");

@@ -66,6 +66,7 @@ pub(crate) struct Packed {
     pub(crate) tick: u32,
 }
 
+const UNTIED: Knot = Knot { tick: Tick(0), place: [0; 3], velocity: [0; 3], yaw: 0, own_yaw: true };
 const EMPTY: Packed = Packed { entry: Short { bytes: [0; 16], len: 0 }, fits: false, snap: false, tick: 0 };
 
 /// What a step seldom asks of an object.
@@ -96,6 +97,8 @@ pub(crate) struct Objects {
     pub(crate) ghost: Vec<bool>,
     /// Knots of this step by channel.
     pub(crate) packed: Vec<[Packed; 4]>,
+    /// The last knot of each channel.
+    knots: Vec<[Knot; 4]>,
     free: Vec<u32>,
     dead: Vec<u32>,
     /// Slots with something in `fresh`.
@@ -115,6 +118,7 @@ impl Objects {
             fresh: Vec::new(),
             ghost: Vec::new(),
             packed: Vec::new(),
+            knots: Vec::new(),
             free: Vec::new(),
             dead: Vec::new(),
             touched: Vec::new(),
@@ -159,7 +163,7 @@ impl Objects {
 
     /// The last knot that the clients on `channel` were told.
     pub(crate) fn knot(&self, slot: usize, channel: u8) -> Option<&Knot> {
-        Some(self.tracks.get(slot)?.as_ref()?.knot(usize::from(channel)))
+        self.knots.get(slot).map(|knots| &knots[usize::from(channel)])
     }
 
     /// The newest sample as regions are told it, and its heading.
@@ -182,6 +186,7 @@ impl Objects {
         self.fresh.push(0);
         self.ghost.push(false);
         self.packed.push([EMPTY; 4]);
+        self.knots.push([UNTIED; 4]);
         for axes in &mut self.coordinates {
             axes.iter_mut().for_each(|axis| axis.push(f32::NAN));
         }
@@ -206,6 +211,7 @@ impl Objects {
         let at = self.put(slot, metres, clock);
         let step = (new.tick.0 / clock.rate.step()) as i64;
         let track = Track::new(step, at, new.pose.yaw, new.pose.velocity, clock);
+        self.knots[slot] = [0, 1, 2, 3].map(|channel| *track.knot(channel));
         match &mut self.tracks[slot] {
             Some(place) => **place = track,
             empty => *empty = Some(Box::new(track)),
@@ -328,6 +334,7 @@ impl Objects {
                 let channel = rest.trailing_zeros() as u8;
                 rest &= rest - 1;
                 let knot = track.knot(usize::from(channel));
+                self.knots[slot][usize::from(channel)] = *knot;
                 let snap = made & 0x10 << channel != 0;
                 let entry = if snap { None } else { short(channel, tick as i64 - knot.tick.0 as i64, knot) };
                 self.packed[slot][usize::from(channel)] = Packed {

@@ -10,7 +10,7 @@ use crate::cadence::mix;
 use crate::grid::Limits;
 use crate::interest::Anchor;
 use crate::objects::Objects;
-use crate::row::{ADOPTED, CHANNEL, OWED, Rows, WHOLE, stamp};
+use crate::row::{ADOPTED, CHANNEL, OWED, Rows, WHOLE};
 use crate::view::{Held, View};
 use crate::wire::{LeaveReason, Spelling};
 
@@ -178,12 +178,12 @@ impl Observer {
 
     /// Goes on with an object that another region told of, behind its claimed alias.
     pub(crate) fn attach(&mut self, held: &Held, slot: usize, objects: &Objects, now: i64) {
-        let channel = u32::from(held.channel.min(3));
-        let steps = mix(held.entity.bits()) % ADOPTION_STEPS[channel as usize];
+        let channel = held.channel.min(3);
+        let steps = mix(held.entity.bits()) % ADOPTION_STEPS[usize::from(channel)];
         let known = objects.facts(slot).map(|facts| facts.fields.known_digest());
         let owed = if known == Some(held.digest) { 0 } else { OWED };
-        let word = channel | ADOPTED | WHOLE | owed | stamp(now + 1 + steps as i64);
-        self.rows.put(usize::from(held.alias), slot as u32, word, held.tick);
+        let word = u16::from(channel) | ADOPTED | WHOLE | owed;
+        self.rows.put(usize::from(held.alias), slot as u32, word, held.tick, now + 1 + steps as i64);
     }
 
     /// The receiver holds nothing, or will not once it reads the next frame.

@@ -17,6 +17,8 @@ use crate::wire::LeaveReason;
 
 /// Edge of a cell of the index in metres: half the radius of the inner channel.
 const CELL_METRES: f32 = 25.0;
+/// Steps after which observers are ordered anew.
+const ROUND_STEPS: i64 = 64;
 /// Bounds of [`Gorc::set_scale`].
 const SCALES: std::ops::RangeInclusive<f32> = 1.0..=8.0;
 
@@ -31,6 +33,10 @@ pub struct Gorc {
     places: IdMap<ObserverId>,
     /// Places of observers, in order of their ids.
     order: Vec<(ObserverId, u32)>,
+    /// The same, neighbours after each other: what one looked at is warm for the next.
+    rounds: Vec<(u64, ObserverId, u32)>,
+    /// Step at which `rounds` was ordered; `None` where observers came or went.
+    ordered: Option<i64>,
     clock: Clock,
     isa: Isa,
     tools: Tools,
@@ -47,6 +53,8 @@ impl Gorc {
             observers: Vec::new(),
             places: IdMap::default(),
             order: Vec::new(),
+            rounds: Vec::new(),
+            ordered: None,
             clock: Clock { now: 0, rate, scale: 1.0, suppress: true, origin: [0.0; 3] },
             isa: Isa::detect(),
             tools: Tools::default(),
@@ -226,6 +234,7 @@ impl Gorc {
         self.places.insert(id, place as u32);
         let at = self.order.partition_point(|(other, _)| *other < id);
         self.order.insert(at, (id, place as u32));
+        self.ordered = None;
     }
 
     /// From where it looks, from the next step on.
@@ -318,6 +327,7 @@ impl Gorc {
         if let Some(place) = self.places.remove(&id) {
             self.observers[place as usize] = None;
             self.order.retain(|(other, _)| *other != id);
+            self.ordered = None;
         }
     }
 
@@ -356,7 +366,7 @@ impl Gorc {
 
     // The step.
 
-    /// Looks at the world through every observer, in order of their ids.
+    /// Looks at the world through every observer, neighbours after each other.
     ///
     /// `has_credit` is asked for every observer that is not muted; one that has credit gets a body,
     /// also an empty one. For one without, everything stays due and is told, as it is then, when credit
@@ -375,6 +385,7 @@ impl Gorc {
             grid.rebuild(xs, ys, zs);
         }
         self.tools.bands.resize(self.objects.slots(), 0);
+        self.order_rounds();
         let scene = Scene {
             objects: &self.objects,
             registry: &self.registry,
@@ -385,7 +396,7 @@ impl Gorc {
             isa: self.isa,
             any_dead: self.objects.any_dead(),
         };
-        for (id, place) in &self.order {
+        for (_, id, place) in &self.rounds {
             let Some(observer) = self.observers[*place as usize].as_mut() else {
                 continue;
             };
@@ -403,5 +414,23 @@ impl Gorc {
             }
         }
         self.objects.settle();
+    }
+
+    /// Sorts the observers by rows of cells, now and then: they move slowly.
+    fn order_rounds(&mut self) {
+        if self.ordered.is_some_and(|step| (0..ROUND_STEPS).contains(&(self.clock.now - step))) {
+            return;
+        }
+        self.ordered = Some(self.clock.now);
+        self.rounds.clear();
+        for (id, place) in &self.order {
+            let cell = match self.observers[*place as usize].as_ref().map(|observer| &observer.spec.anchor) {
+                Some(Anchor::Point(position)) => position.cell(),
+                _ => horizon_model::Cell::default(),
+            };
+            let key = u64::from(cell.y as u32 ^ 1 << 31) << 32 | u64::from(cell.x as u32 ^ 1 << 31);
+            self.rounds.push((key, *id, *place));
+        }
+        self.rounds.sort_unstable();
     }
 }

@@ -3,39 +3,31 @@
 use horizon_model::Tick;
 
 /// Channel told, 0 to 3.
-pub(crate) const CHANNEL: u32 = 0b11;
+pub(crate) const CHANNEL: u16 = 0b11;
 /// The newest knot of its channel is owed.
-pub(crate) const KNOT: u32 = 1 << 3;
+pub(crate) const KNOT: u16 = 1 << 3;
 /// Bit `4 + n`: the fields of channel `n` are owed.
-pub(crate) const OWED: u32 = 0xf << 4;
+pub(crate) const OWED: u16 = 0xf << 4;
 /// The next knot must stand by itself: the receiver may expect the object elsewhere.
-pub(crate) const WHOLE: u32 = 1 << 8;
+pub(crate) const WHOLE: u16 = 1 << 8;
 /// A jump is owed.
-pub(crate) const SNAP: u32 = 1 << 9;
-/// Told by another region from another knot: ours is owed at the step in the upper half.
-pub(crate) const ADOPTED: u32 = 1 << 10;
+pub(crate) const SNAP: u16 = 1 << 9;
+/// Told by another region from another knot: ours is owed at the step of its stamp.
+pub(crate) const ADOPTED: u16 = 1 << 10;
 /// The entry shall be marked complete.
-pub(crate) const COMPLETE: u32 = 1 << 11;
+pub(crate) const COMPLETE: u16 = 1 << 11;
 /// Anything owed.
-pub(crate) const PENDING: u32 = KNOT | OWED | WHOLE | SNAP | ADOPTED | COMPLETE;
-
-/// Steps as they are kept in the upper half of a row's word.
-pub(crate) const fn stamp(step: i64) -> u32 {
-    (step as u32) << 16
-}
-
-/// Steps from the stamp in `word` to `step`; negative before it.
-pub(crate) const fn since(word: u32, step: i64) -> i64 {
-    (step as u16).wrapping_sub((word >> 16) as u16) as i16 as i64
-}
+pub(crate) const PENDING: u16 = KNOT | OWED | WHOLE | SNAP | ADOPTED | COMPLETE;
 
 /// Rows by alias. Slot 0 is a hole.
 #[derive(Debug, Default)]
 pub(crate) struct Rows {
     /// Slot of the object.
     pub(crate) slots: Vec<u32>,
-    /// Channel, what is owed, and since when.
-    pub(crate) words: Vec<u32>,
+    /// Channel, and what is owed.
+    pub(crate) words: Vec<u16>,
+    /// Low half of the step since which anything is owed.
+    stamps: Vec<u16>,
     /// Low half of the tick of the knot told last.
     pub(crate) ticks: Vec<u32>,
     /// Aliases in use, one bit each; also those of objects that do not exist here.
@@ -59,6 +51,7 @@ impl Rows {
     pub(crate) fn clear(&mut self) {
         self.slots.clear();
         self.words.clear();
+        self.stamps.clear();
         self.ticks.clear();
         self.used.clear();
         self.held = 0;
@@ -101,16 +94,31 @@ impl Rows {
     }
 
     /// Puts an object behind a reserved alias.
-    pub(crate) fn put(&mut self, alias: usize, slot: u32, word: u32, tick: Tick) {
+    pub(crate) fn put(&mut self, alias: usize, slot: u32, word: u16, tick: Tick, stamp: i64) {
         if self.slots.len() <= alias {
             self.slots.resize(alias + 1, 0);
             self.words.resize(alias + 1, 0);
+            self.stamps.resize(alias + 1, 0);
             self.ticks.resize(alias + 1, 0);
         }
         self.slots[alias] = slot;
         self.words[alias] = word;
+        self.stamps[alias] = stamp as u16;
         self.ticks[alias] = tick.0 as u32;
         self.held += 1;
+    }
+
+    /// Notes what is owed, and since `now` where nothing was before.
+    pub(crate) fn owe(&mut self, alias: usize, word: u16, now: i64) {
+        if self.words[alias] & PENDING & !ADOPTED == 0 && word & ADOPTED == 0 {
+            self.stamps[alias] = now as u16;
+        }
+        self.words[alias] = word;
+    }
+
+    /// Steps for which anything was owed by `now`, or that adoption is past; negative before it.
+    pub(crate) fn waited(&self, alias: usize, now: i64) -> i64 {
+        i64::from((now as u16).wrapping_sub(self.stamps[alias]) as i16)
     }
 
     /// Takes the object away and keeps the alias reserved.
@@ -130,6 +138,7 @@ impl Rows {
         {
             self.slots.pop();
             self.words.pop();
+            self.stamps.pop();
             self.ticks.pop();
         }
     }

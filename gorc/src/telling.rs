@@ -2,11 +2,11 @@
 
 use horizon_model::{EntityId, Tick};
 
-use crate::glance::{Due, Entering, Newcomer, Scene, Tools, stamped};
+use crate::glance::{Due, Entering, Newcomer, Scene, Tools};
 use crate::json;
 use crate::objects::fresh;
 use crate::observer::{Observer, REPEAT};
-use crate::row::{CHANNEL, COMPLETE, KNOT, OWED, PENDING, SNAP, WHOLE, since};
+use crate::row::{CHANNEL, COMPLETE, KNOT, OWED, PENDING, SNAP, WHOLE};
 use crate::wire::{
     Enter, EnterEntry, Knot, LATTICES, LeaveReason, Long, MAX_FIELDS, Section, Spelling, Update, heading,
     position_of, put_density, put_enter, put_gap, put_header, put_leaves_header, put_long, put_short, short,
@@ -194,10 +194,10 @@ impl Observer {
             tools.stats.channel_bytes[usize::from(entering.channel)] += bytes;
             let alias = entering.alias as usize;
             if entering.again {
-                self.rows.words[alias] = u32::from(entering.channel);
+                self.rows.words[alias] = u16::from(entering.channel);
                 self.rows.ticks[alias] = tick.0 as u32;
             } else {
-                self.rows.put(alias, entering.slot, u32::from(entering.channel), tick);
+                self.rows.put(alias, entering.slot, u16::from(entering.channel), tick, scene.clock.now);
                 self.entered.push_back((scene.tick, entering.alias));
             }
         }
@@ -275,7 +275,7 @@ impl Observer {
         let waiting = if self.rows.words[due.alias as usize] & PENDING == 0 {
             0
         } else {
-            since(self.rows.words[due.alias as usize], scene.clock.now).max(0)
+            self.rows.waited(due.alias as usize, scene.clock.now).max(0)
         };
         let mut urgency = priority * (1 + waiting) as f32;
         let Some(centre) = centre else {
@@ -297,8 +297,8 @@ impl Observer {
     fn defer(&mut self, due: &Due, scene: &Scene<'_>) {
         let alias = due.alias as usize;
         let word = self.rows.words[alias];
-        let owed = due.word & !CHANNEL | word & CHANNEL | u32::from(due.changed) << 4;
-        self.rows.words[alias] = stamped(word, owed, scene.clock.now);
+        let owed = due.word & !CHANNEL | word & CHANNEL | u16::from(due.changed) << 4;
+        self.rows.owe(alias, owed, scene.clock.now);
     }
 
     fn tell_updates(&mut self, scene: &Scene<'_>, tools: &mut Tools, pen: &mut Pen<'_>) {
@@ -398,7 +398,9 @@ impl Observer {
         let lag = scene.tick.0 as i64 - knot.tick.0 as i64;
         let word = self.rows.words[row.alias as usize];
         let late =
-            word & PENDING != 0 && since(word, scene.clock.now) * scene.clock.rate.step() as i64 > LATE_TICKS;
+            word & PENDING != 0
+                && self.rows.waited(row.alias as usize, scene.clock.now) * scene.clock.rate.step() as i64
+                    > LATE_TICKS;
         let whole = row.word & (WHOLE | SNAP | COMPLETE) != 0 || !fields.is_empty() || late;
         let entry = if whole { None } else { short(lattice, lag, &knot) };
         match entry {
