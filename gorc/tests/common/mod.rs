@@ -197,12 +197,7 @@ impl Receiver {
             Said::Enter { entity, tick, channel, fields, again, pose, .. } => {
                 let held = Held {
                     channel: *channel,
-                    curve: Curve::new(
-                        *tick,
-                        metres(&pose.position),
-                        pose.velocity.map(f64::from),
-                        pose.yaw,
-                    ),
+                    curve: Curve::new(*tick, metres(&pose.position), pose.velocity.map(f64::from), pose.yaw),
                     ticks: vec![tick.0],
                     fields: fields.iter().cloned().collect(),
                 };
