@@ -37,6 +37,8 @@ pub mod wire;
 pub use body::Body;
 pub use cadence::due;
 pub use error::DecodeError;
+pub use horizon_gorc_macros::GorcObject;
+pub use horizon_model::{self as model, FieldCodec, FieldError, GorcObject, Json};
 pub use interest::Anchor;
 pub use json::decode_json;
 pub use object::NewObject;
