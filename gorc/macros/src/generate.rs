@@ -37,6 +37,7 @@ pub(crate) fn implementation(object: &Object, root: &TokenStream) -> TokenStream
             #(#bounds)*
 
             #[automatically_derived]
+            #[allow(clippy::needless_update)]
             impl #model::GorcObject for #ident {
                 const TYPE_NAME: &'static str = #name;
                 const CHANNELS: [#model::ChannelSpec; 4] = [#(#channels),*];
