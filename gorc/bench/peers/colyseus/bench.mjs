@@ -1,8 +1,8 @@
 // What one server tick costs with Colyseus' schema library: N entities, N clients, one StateView each.
 //
 // Usage: node bench.mjs MOVEMENT [--warmup 60] [--ticks 300]
-// Prints one JSON line, described in ../README.md. Fails when a client that decodes its own stream
-// does not hold, after every tick, exactly the entities it sees with exactly the values of the source.
+// Prints one JSON line, described in ../README.md. Fails when one of three clients, decoding its own
+// stream, does not hold after every tick exactly the entities it sees with exactly the values of the source.
 import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { Decoder, Encoder, schema, StateView, t } from "@colyseus/schema";
