@@ -47,6 +47,8 @@ pub use attention::Cone;
 pub use cadence::due;
 pub use curve::Curve;
 pub use error::DecodeError;
+pub use horizon_gorc_macros::GorcObject;
+pub use horizon_model::{self as model, FieldCodec, FieldError, GorcObject, Json};
 pub use interest::Anchor;
 pub use json::decode_json;
 pub use object::NewObject;

@@ -1,6 +1,6 @@
 //! What a handler may do: the world as this region knows it.
 
-use horizon_model::{EntityId, PlayerId, Pose, Position, Tick};
+use horizon_model::{EntityId, FieldError, GorcObject, Json, PlayerId, Pose, Position, Tick};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -151,6 +151,56 @@ impl Ctx {
     /// [`PluginError::Refused`] for an undeclared type or a place outside this region.
     pub fn spawn(&mut self, type_name: &str, pose: Pose) -> Result<EntityId, PluginError> {
         self.host.spawn(type_name, &pose)
+    }
+
+    /// Creates an object from a struct, at the struct's pose and with all its fields. Its type is declared
+    /// with `object_type(ObjectType::of::<T>())`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::spawn`] and [`Self::set_field`], or [`PluginError::Refused`] if the struct has no position.
+    /// Nothing has been spawned then.
+    pub fn spawn_object<T: GorcObject>(&mut self, object: &T) -> Result<EntityId, PluginError> {
+        let pose = object.pose().ok_or_else(|| {
+            PluginError::Refused(format!(
+                "{} has no position that exists; use spawn and a pose",
+                T::TYPE_NAME
+            ))
+        })?;
+        let entity = self.host.spawn(T::TYPE_NAME, &pose)?;
+        let set = self.set_fields(entity, object);
+        if set.is_err() {
+            self.host.despawn(entity)?;
+        }
+        set.map(|()| entity)
+    }
+
+    /// Shows observers what of an object is new: its pose as a movement, if the struct has a position, and
+    /// the fields that changed. For a jump, call [`Self::teleport`] before.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::set_pose`] and [`Self::set_field`]. What was set before the error stays set.
+    pub fn update_object<T: GorcObject>(&mut self, entity: EntityId, object: &T) -> Result<(), PluginError> {
+        if let Some(pose) = object.pose() {
+            self.host.set_pose(entity, &pose, false)?;
+        }
+        self.set_fields(entity, object)
+    }
+
+    fn set_fields<T: GorcObject>(&mut self, entity: EntityId, object: &T) -> Result<(), PluginError> {
+        let mut refused = Ok(());
+        let encoded = object.for_each_field(&Json, &mut |index, json| {
+            if refused.is_ok() {
+                let (name, _) = T::FIELDS[usize::from(index)];
+                refused = self.host.set_field(entity, name, json);
+            }
+        });
+        refused?;
+        encoded.map_err(|FieldError { field, source }| PluginError::Encode {
+            what: format!("field {field} of {}", T::TYPE_NAME),
+            detail: source.to_string(),
+        })
     }
 
     /// Removes an object.

@@ -62,8 +62,19 @@ pub use events::{
     PlayerDisconnectedEvent, RawClientMessageEvent, RegionStartedEvent, RegionStoppingEvent, ServerTickEvent,
 };
 pub use handler::{ClientHandler, CoreHandler, HandlerResult, PluginHandler};
+pub use horizon_gorc_macros::PluginGorcObject as GorcObject;
+/// All of the vocabulary: what derived code names, and the traits for the vectors of an engine.
+pub use horizon_model as model;
 pub use horizon_model::{
-    Channel, ChannelSpec, EntityId, PlayerId, Pose, Position, RegionId, SessionId, TICKS_PER_SECOND, Tick,
+    Channel, ChannelSpec, EntityId, GorcObject, PlayerId, Pose, Position, RegionId, SessionId,
+    TICKS_PER_SECOND, Tick,
 };
 pub use plugin::{FromDefault, SimplePlugin};
-pub use system::{CORE_EVENTS, EventSystem, HandlerName, ObjectType, Registered, Registration, Source};
+pub use system::{
+    CORE_EVENTS, ChannelNumbers, EventSystem, HandlerName, ObjectType, Registered, Registration, Source,
+};
+
+/// The code of the authors' page, built as it stands there.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/plugins.md")]
+struct Page;

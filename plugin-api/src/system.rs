@@ -3,7 +3,7 @@
 use std::future::{Ready, ready};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use horizon_model::{Channel, ChannelSpec};
+use horizon_model::{Channel, ChannelSpec, GorcObject};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -45,6 +45,9 @@ pub struct HandlerName {
     pub event: String,
 }
 
+/// Radius, hysteresis, rate, precision, priority and nearest of a channel, as they cross the boundary.
+pub type ChannelNumbers = (f64, f64, u32, u32, f32, u32);
+
 /// An object type that a plugin spawns, or adds fields to.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ObjectType {
@@ -52,15 +55,23 @@ pub struct ObjectType {
     pub name: String,
     /// Channel 0 to 3 of each field that observers see.
     pub fields: Vec<(String, u8)>,
-    /// Radius, hysteresis, rate, precision, priority and nearest of the four channels; the defaults
-    /// where absent.
-    pub channels: Option<[(f64, f64, u32, u32, f32, u32); 4]>,
+    /// Reach and rate of the four channels; the defaults where absent.
+    pub channels: Option<[ChannelNumbers; 4]>,
 }
 
 impl ObjectType {
     /// A type without fields, on the default channels.
     pub fn new(name: &str) -> Self {
         Self { name: name.to_owned(), fields: Vec::new(), channels: None }
+    }
+
+    /// The type of a struct that derives [`GorcObject`], as [`crate::Ctx::spawn_object`] spawns it. A struct
+    /// that gives no number of any channel leaves all four channels to the configuration.
+    pub fn of<T: GorcObject>() -> Self {
+        let declared = T::FIELDS
+            .iter()
+            .fold(Self::new(T::TYPE_NAME), |declared, (name, channel)| declared.field(name, *channel));
+        if T::CHANNELS == ChannelSpec::DEFAULT { declared } else { declared.channels(T::CHANNELS) }
     }
 
     /// Adds a field that observers who hold `channel` see.

@@ -6,6 +6,7 @@
 mod epoch;
 mod id;
 mod map;
+mod object;
 mod pose;
 mod schema;
 mod space;
@@ -15,6 +16,12 @@ mod tick;
 pub use epoch::Epoch;
 pub use id::{EdgeId, EntityId, HandoffId, ParseIdError, PlayerId, RegionId, SessionId, WorkerId, WorldId};
 pub use map::{GridMap, MapError, RegionMap};
+#[cfg(feature = "json")]
+pub use object::Json;
+pub use object::{
+    CriticalField, DetailedField, FieldCodec, FieldError, FieldValue, GorcObject, HeadingValue, PoseValue,
+    PositionValue, VelocityValue,
+};
 pub use pose::Pose;
 pub use schema::{Channel, ChannelSpec, FieldSpec, ObjectSchema, ObjectTypeId, SchemaError};
 pub use space::{CELL_METRES, Cell, Position};
