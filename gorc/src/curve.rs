@@ -20,7 +20,7 @@ const MAX_PIECES: usize = 64;
 /// The curve of one held object.
 #[derive(Debug, Clone)]
 pub struct Curve {
-    /// By rising start; never empty.
+    /// By rising start but for the first one, which also holds before all others; never empty.
     pieces: Vec<Piece>,
 }
 
@@ -79,7 +79,8 @@ impl Curve {
         let yaw = yaw.map_or(last.yaw, f64::from);
         let knot = Piece::continuation(tick.0, metres, velocity_mps, yaw);
         if snap {
-            self.pieces.retain(|piece| piece.start < tick.0);
+            let mut is_first = true;
+            self.pieces.retain(|piece| std::mem::take(&mut is_first) || piece.start < tick.0);
             self.add(knot);
             return;
         }
@@ -100,7 +101,7 @@ impl Curve {
             yaw,
             turn: wrapped(knot.yaw - yaw) / ticks,
         };
-        if from == last.start {
+        if from == last.start && self.pieces.len() > 1 {
             self.pieces.pop();
         }
         self.add(line);

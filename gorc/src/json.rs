@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use crate::error::DecodeError;
 use crate::wire::{Density, Enter, LeaveReason, Update, Visitor, heading};
 
-/// Decimals of a heading: a hundredth of a step of a 256th of a turn.
+/// Decimals of a heading: far finer than a 256th of a turn.
 const YAW_SCALE: f64 = 1e4;
 
 pub(crate) fn write_reset(text: &mut String) {
