@@ -389,8 +389,7 @@ fn count(reader: &mut Reader<'_>, entry_bytes: usize) -> Result<u64, DecodeError
 /// Lag, place and velocity in full; without a heading.
 fn knot(reader: &mut Reader<'_>, frame_tick: Tick, moves: bool) -> Result<Knot, DecodeError> {
     let at = reader.at();
-    let tick = reader.signed()?.checked_neg().and_then(|behind| frame_tick.0.checked_add_signed(behind));
-    let tick = Tick(tick.ok_or(DecodeError::Tick { at })?);
+    let tick = Tick(frame_tick.0.checked_sub_signed(reader.signed()?).ok_or(DecodeError::Tick { at })?);
     let place = [reader.signed()?, reader.signed()?, reader.signed()?];
     let at = reader.at();
     let mut velocity = [0; 3];
