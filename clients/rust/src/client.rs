@@ -348,7 +348,8 @@ impl Client {
         while let Some(delivery) = self.session.poll_delivery() {
             match delivery {
                 Delivery::Welcome { resumed, abandoned } => {
-                    self.world.learn(self.session.schemas());
+                    let rate_hz = self.session.welcome().map_or(30, |welcome| welcome.rate_hz);
+                    self.world.learn(self.session.schemas(), rate_hz);
                     if let Some(lost) = self.lost.take() {
                         self.updates.push_back(Update::Resumed {
                             after: lost.elapsed(),

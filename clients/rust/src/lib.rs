@@ -34,10 +34,10 @@ mod world;
 pub use client::{Client, ConnectError, Options, SendError};
 pub use clock::Clock;
 pub use dial::{DialError, Trust, TrustError};
-pub use gorc::{Enter as EnterEntry, LeaveReason, Precision, Update as UpdateEntry};
+pub use gorc::{Curve, Density, Enter as EnterEntry, LeaveReason, Update as UpdateEntry};
 pub use horizon_protocol::client::{
     Closing, ClosingReason, Progress, Refused, RefusedReason, Spelling, Welcome,
 };
 pub use session::{Delivery, Event, PayloadError, Profile, Session, SessionStats, WindowFull};
 pub use update::Update;
-pub use world::{Frame, Object, Witness, World};
+pub use world::{Drawn, Frame, Object, Witness, World};

@@ -3,9 +3,14 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use gorc::{Enter, LeaveReason, Update, Visitor};
-use horizon_model::{EntityId, Epoch, ObjectSchema, ObjectTypeId, PlayerId, Pose, Tick};
+use gorc::{Curve, Decoder, Density, Enter, LeaveReason, Update, Visitor};
+use horizon_model::{
+    ChannelSpec, EntityId, Epoch, ObjectSchema, ObjectTypeId, PlayerId, Pose, Position, Tick, TickRate,
+};
 use horizon_protocol::client::{Progress, Spelling};
+
+/// Ticks for which the past of a curve is kept, for those who draw later than they could.
+const KEPT_TICKS: u64 = 180;
 
 /// One tick of the world, received.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,16 +28,18 @@ pub struct Frame {
 }
 
 /// One object that is held.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Object {
     /// What it is: a place in the welcome's schemas.
     pub type_id: ObjectTypeId,
     /// Whose avatar, if a player's.
     pub player: Option<PlayerId>,
-    /// Source tick of the newest position.
+    /// Source tick of the newest knot.
     pub tick: Tick,
-    /// Place, heading and velocity, quantised.
+    /// Place, heading and velocity at the newest knot, quantised. To draw the object see [`World::drawn`].
     pub pose: Pose,
+    /// Where to draw it when.
+    pub curve: Curve,
     /// Innermost channel held, 0 to 3.
     pub channel: u8,
     /// Whether the newest position is a jump, not to be interpolated to.
@@ -51,6 +58,8 @@ pub trait Witness {
     fn enter(&mut self, _enter: &Enter<'_>) {}
     /// A held object changed.
     fn update(&mut self, _update: &Update<'_>) {}
+    /// How many objects there are where none is told by itself.
+    fn density(&mut self, _cells: &[Density]) {}
     /// An object is held no longer.
     fn leave(&mut self, _entity: EntityId, _reason: LeaveReason) {}
 }
@@ -62,8 +71,23 @@ impl Witness for () {}
 #[derive(Debug, Clone, Default)]
 pub struct World {
     objects: BTreeMap<EntityId, Object>,
+    density: Vec<Density>,
     schemas: Vec<ObjectSchema>,
+    rate: Option<TickRate>,
+    newest: Tick,
+    decoder: Decoder,
     strays: u64,
+}
+
+/// An object as it is to be drawn.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Drawn {
+    /// The source tick that is shown: the newest frame's, less the delay of the object's channel.
+    pub tick: Tick,
+    /// Place and heading; the velocity is that of the newest knot.
+    pub pose: Pose,
+    /// Metres that the place may be off, as the channel promises.
+    pub precision_metres: f64,
 }
 
 impl World {
@@ -77,6 +101,32 @@ impl World {
         self.objects.iter().map(|(entity, object)| (*entity, object))
     }
 
+    /// Where to draw an object as of the newest frame.
+    pub fn drawn(&self, entity: EntityId) -> Option<Drawn> {
+        let object = self.objects.get(&entity)?;
+        let spec = self.spec(object.type_id, object.channel);
+        let tick = Tick(self.newest.0.saturating_sub(self.delay(&spec)));
+        let (metres, yaw) = object.curve.at(tick.0 as f64);
+        let position = Position::from_metres(metres).ok()?;
+        let precision_metres = f64::from(spec.precision_cm) / 100.0;
+        Some(Drawn { tick, pose: Pose { position, yaw, ..object.pose }, precision_metres })
+    }
+
+    /// Objects by cell where there are too many to be told one by one.
+    pub fn density(&self) -> &[Density] {
+        &self.density
+    }
+
+    fn spec(&self, type_id: ObjectTypeId, channel: u8) -> ChannelSpec {
+        let channel = usize::from(channel.min(3));
+        let schema = self.schemas.get(usize::from(type_id.0));
+        schema.map_or(ChannelSpec::DEFAULT[channel], |schema| schema.channels[channel])
+    }
+
+    fn delay(&self, spec: &ChannelSpec) -> u64 {
+        self.rate.map_or(0, |rate| spec.delay_ticks(rate))
+    }
+
     /// How many objects are held.
     pub fn len(&self) -> usize {
         self.objects.len()
@@ -88,12 +138,13 @@ impl World {
     }
 
     /// Updates for objects that were not held. Always 0 unless the server broke its promise.
-    pub const fn strays(&self) -> u64 {
-        self.strays
+    pub fn strays(&self) -> u64 {
+        self.strays + self.decoder.strays()
     }
 
-    pub(crate) fn learn(&mut self, schemas: &[ObjectSchema]) {
+    pub(crate) fn learn(&mut self, schemas: &[ObjectSchema], rate_hz: u32) {
         self.schemas = schemas.to_vec();
+        self.rate = TickRate::from_hz(rate_hz.into()).ok();
     }
 
     /// Takes one body, showing each entry to `witness` first.
@@ -105,15 +156,19 @@ impl World {
         witness: &mut dyn Witness,
     ) -> Result<(), gorc::DecodeError> {
         witness.frame(frame, &self.schemas);
-        let mut guide = Guide { world: self, witness };
-        match spelling {
-            Spelling::Binary => gorc::decode(body, frame.tick, &mut guide),
+        self.newest = self.newest.max(frame.tick);
+        let mut decoder = std::mem::take(&mut self.decoder);
+        let mut guide = Guide { world: self, witness, frame: frame.tick };
+        let result = match spelling {
+            Spelling::Binary => decoder.decode(body, frame.tick, &mut guide),
             Spelling::Json => {
                 let text =
                     std::str::from_utf8(body).map_err(|error| gorc::DecodeError::Json(error.to_string()))?;
                 gorc::decode_json(text, frame.tick, &mut guide)
             }
-        }
+        };
+        self.decoder = decoder;
+        result
     }
 }
 
@@ -121,6 +176,7 @@ impl World {
 struct Guide<'a> {
     world: &'a mut World,
     witness: &'a mut dyn Witness,
+    frame: Tick,
 }
 
 impl Visitor for Guide<'_> {
@@ -137,6 +193,12 @@ impl Visitor for Guide<'_> {
             player: enter.player,
             tick: enter.tick,
             pose: enter.pose,
+            curve: Curve::new(
+                enter.tick,
+                gorc::wire::metres_of(&enter.pose.position),
+                enter.pose.velocity.map(f64::from),
+                enter.pose.yaw,
+            ),
             channel: enter.channel,
             snapped: !enter.again,
             fields,
@@ -146,15 +208,29 @@ impl Visitor for Guide<'_> {
 
     fn update(&mut self, update: Update<'_>) {
         self.witness.update(&update);
-        let Some(object) = self.world.objects.get_mut(&update.entity) else {
+        let Some(type_id) = self.world.objects.get(&update.entity).map(|object| object.type_id) else {
             self.world.strays += 1;
             return;
         };
+        let delay = self.world.delay(&self.world.spec(type_id, update.channel));
+        let object = self.world.objects.get_mut(&update.entity).expect("the object was just seen");
         object.channel = update.channel;
         if let Some(position) = update.position {
             object.tick = update.tick;
             object.pose.position = position;
             object.snapped = update.snap;
+            let metres = gorc::wire::metres_of(&position);
+            let velocity = update.velocity.unwrap_or_default().map(f64::from);
+            object.curve.forget_before(self.frame.0.saturating_sub(KEPT_TICKS) as f64);
+            object.curve.push(
+                self.frame,
+                delay,
+                update.tick,
+                metres,
+                velocity,
+                update.yaw,
+                update.snap,
+            );
         }
         object.pose.velocity = update.velocity.unwrap_or(object.pose.velocity);
         object.pose.yaw = update.yaw.unwrap_or(object.pose.yaw);
@@ -168,6 +244,11 @@ impl Visitor for Guide<'_> {
         if reason != LeaveReason::Moved {
             self.world.objects.remove(&entity);
         }
+    }
+
+    fn density(&mut self, cells: &[Density]) {
+        self.witness.density(cells);
+        cells.clone_into(&mut self.world.density);
     }
 
     fn field_index(&mut self, entity: EntityId, type_id: Option<ObjectTypeId>, name: &str) -> Option<u8> {

@@ -177,13 +177,7 @@ impl Region {
             Some(Spelling::Json) => gorc::Spelling::Json,
             Some(Spelling::Binary) | None => gorc::Spelling::Binary,
         };
-        ObserverSpec {
-            anchor: Anchor::Point(entity.pose.position),
-            spelling,
-            muted,
-            sees_ghosts: true,
-            margin_metres: 0.0,
-        }
+        ObserverSpec { spelling, muted, ..ObserverSpec::client(entity.pose.position) }
     }
 
     pub(super) fn restore(

@@ -85,6 +85,8 @@ pub struct Region {
     workers: BTreeSet<WorkerId>,
     placements: BTreeMap<RegionId, Placement>,
     observers: BTreeMap<RegionId, (WorkerId, Epoch)>,
+    /// What is needed to read the ghosts of each neighbour under its lease.
+    readers: BTreeMap<RegionId, (Epoch, gorc::Decoder)>,
     hull_was_wide: bool,
 
     crossings: BTreeMap<EntityId, Crossing>,

@@ -1,6 +1,6 @@
 //! Neighbours: what they may see of us, and the ghosts of what they own.
 
-use gorc::{Anchor, Enter, LeaveReason, NewObject, ObserverId, ObserverSpec, Update, Visitor};
+use gorc::{Anchor, Decoder, Enter, LeaveReason, NewObject, ObserverId, ObserverSpec, Update, Visitor};
 use horizon_model::{CELL_METRES, Cell, EntityId, Pose, Position, RegionId, Tick, WorkerId};
 use horizon_protocol::link::{GhostBatch, Hull, Lane, Placement, RegionToRegion};
 use tracing::{debug, warn};
@@ -168,16 +168,7 @@ impl Region {
             return;
         }
         self.world.gorc.remove_observer(observer);
-        self.world.gorc.add_observer(
-            observer,
-            ObserverSpec {
-                anchor,
-                spelling: gorc::Spelling::Binary,
-                muted: false,
-                sees_ghosts: false,
-                margin_metres: MARGIN_METRES,
-            },
-        );
+        self.world.gorc.add_observer(observer, ObserverSpec::region(anchor, MARGIN_METRES));
         self.world.gorc.reset_view(observer);
         self.observers.insert(hull.region, (worker, hull.lease));
     }
@@ -200,7 +191,11 @@ impl Region {
         }
         let now = self.world.tick;
         let mut visitor = GhostVisitor { world: &mut self.world, origin: batch.region, now, reset: false };
-        if let Err(error) = gorc::decode(&batch.body, batch.tick, &mut visitor) {
+        let (lease, decoder) = self.readers.entry(batch.region).or_default();
+        if *lease != batch.lease {
+            (*lease, *decoder) = (batch.lease, Decoder::new());
+        }
+        if let Err(error) = decoder.decode(&batch.body, batch.tick, &mut visitor) {
             warn!(region = %batch.region, %error, "ghosts that cannot be read");
             return;
         }
@@ -275,7 +270,6 @@ impl Visitor for GhostVisitor<'_> {
             confirmed: true,
         };
         self.world.gorc.spawn(object);
-        self.world.gorc.set_floor(enter.entity, enter.channel);
         self.world.ghosts.insert(enter.entity, ghost);
     }
 
@@ -304,7 +298,6 @@ impl Visitor for GhostVisitor<'_> {
                 self.world.gorc.set_field(update.entity, *index, bytes);
             }
         }
-        self.world.gorc.set_floor(update.entity, update.channel);
         if update.position.is_some() {
             self.world.gorc.sample(update.entity, update.tick, &pose, update.snap);
         }

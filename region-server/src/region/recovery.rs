@@ -180,6 +180,7 @@ impl Recovery {
             workers: BTreeSet::new(),
             placements: BTreeMap::new(),
             observers: BTreeMap::new(),
+            readers: BTreeMap::new(),
             hull_was_wide: false,
             crossings: BTreeMap::new(),
             attempts: BTreeMap::new(),
