@@ -107,7 +107,7 @@ impl World {
         let spec = self.spec(object.type_id, object.channel);
         let tick = Tick(self.newest.0.saturating_sub(self.delay(&spec)));
         let (metres, yaw) = object.curve.at(tick.0 as f64);
-        let position = Position::from_metres(metres).ok()?;
+        let position = Position::from_metres(metres)?;
         let precision_metres = f64::from(spec.precision_cm) / 100.0;
         Some(Drawn { tick, pose: Pose { position, yaw, ..object.pose }, precision_metres })
     }

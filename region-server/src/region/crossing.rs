@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use gorc::{Anchor, ObserverId, ObserverSpec, View};
+use gorc::{ObserverId, ObserverSpec, View};
 use horizon_handoff::source::{self, Decision, Source};
 use horizon_handoff::target;
 use horizon_handoff::{Baselines, Capsule, CasOutcome, CasRequest, Record};
