@@ -315,11 +315,13 @@ impl Track {
         if channel > 1 || clock.now - self.still_since < pace.delay + pace.period + SETTLE {
             return 0;
         }
-        if course.knot > self.still_since && course.velocity == [0.0; 3] {
+        let (knot, settled) = self.knot_at(channel, upper, [0.0; 3], clock);
+        let known = &self.knots[channel];
+        if (known.place, known.velocity, known.yaw) == (knot.place, knot.velocity, knot.yaw) {
             return 0;
         }
-        self.tie(channel, upper, [0.0; 3], clock);
-        self.courses[channel].checked = upper;
+        self.courses[channel] = Course { checked: upper, next: course.next, ..settled };
+        self.knots[channel] = knot;
         1 << channel
     }
 

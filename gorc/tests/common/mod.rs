@@ -143,7 +143,7 @@ impl Visitor for Scribe {
 }
 
 /// One receiver: reads bodies, panics where the order enter, updates, leave is broken, draws.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(crate) struct Receiver {
     decoder: Decoder,
     pub(crate) held: BTreeMap<EntityId, Held>,
@@ -223,6 +223,19 @@ impl Receiver {
             }
             Said::Density(cells) => self.density = cells.clone(),
         }
+    }
+
+    /// Holds what `view` says, as if another region had told it.
+    pub(crate) fn adopt(&mut self, view: &gorc::View) {
+        let mut other = Gorc::new(rate(), schema());
+        let id = ObserverId(1);
+        other.add_observer(id, client(place(0.0, 0.0, 0.0)));
+        for held in &view.held {
+            let n = held.entity.bits() & 0xffff_ffff;
+            other.spawn(object(n, held.tick.0, pose(n as f64, 0.0, 0.0)));
+        }
+        step(&mut other, 0, 1, self);
+        self.held.values_mut().for_each(|held| held.fields.clear());
     }
 
     /// Metres between where an object is drawn at `tick` and `truth`.
