@@ -84,7 +84,8 @@ fn rebuild(c: &mut Criterion) {
         let pairs = points.pairs();
         let mut grid = points.grid();
         group.throughput(Throughput::Elements(size as u64));
-        group.bench_function(BenchmarkId::new("grid", size), |b| b.iter(|| points.fill(black_box(&mut grid))));
+        group
+            .bench_function(BenchmarkId::new("grid", size), |b| b.iter(|| points.fill(black_box(&mut grid))));
         group.bench_function(BenchmarkId::new("rstar", size), |b| b.iter(|| points.rstar()));
         group.bench_function(BenchmarkId::new("kiddo", size), |b| b.iter(|| KdTree::new_from_slice(&pairs)));
     }

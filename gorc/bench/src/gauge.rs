@@ -92,11 +92,9 @@ impl Gauge {
                     let Some(true_metres) = history.at(object, drawn.tick) else { continue };
                     let error = distance(drawn.metres, true_metres);
                     let class = match (classes, nearest) {
-                        (Classes::Metres(limits), _) => {
-                            self.metres_from_eye(history, &drawn, true_metres).map(|from_eye| {
-                                limits.iter().filter(|limit| from_eye > **limit).count()
-                            })
-                        }
+                        (Classes::Metres(limits), _) => self
+                            .metres_from_eye(history, &drawn, true_metres)
+                            .map(|from_eye| limits.iter().filter(|limit| from_eye > **limit).count()),
                         (Classes::Nearest { .. }, Some(limit)) => {
                             Some(if self.distances[object] <= limit { 0 } else { 2 })
                         }

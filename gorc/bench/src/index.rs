@@ -156,11 +156,7 @@ pub fn ask_kiddo(points: &Points, radii: &[f32]) -> Asked {
 pub type KdTree = kiddo::ImmutableKdTree<f32, 2>;
 
 /// All points of a k-d tree whose squared distance is at most `squared`.
-pub fn kiddo_hits(
-    tree: &KdTree,
-    at: &[f32; 2],
-    squared: f32,
-) -> Vec<kiddo::QueryResultItem<(), u32, f32>> {
+pub fn kiddo_hits(tree: &KdTree, at: &[f32; 2], squared: f32) -> Vec<kiddo::QueryResultItem<(), u32, f32>> {
     // Room from the beginning, as its documentation advises.
     tree.query(at).within::<SquaredEuclidean<f32>>(squared).unsorted().with_result_capacity(256).execute()
 }

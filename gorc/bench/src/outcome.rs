@@ -138,7 +138,8 @@ pub fn table(outcomes: &[Outcome]) -> String {
         text.push('\n');
     }
     for outcome in outcomes.iter().filter(|outcome| !outcome.more.is_empty()) {
-        let more: Vec<String> = outcome.more.iter().map(|(key, value)| format!("{key} {}", cell(value))).collect();
+        let more: Vec<String> =
+            outcome.more.iter().map(|(key, value)| format!("{key} {}", cell(value))).collect();
         text.push_str(&format!("{} ({}): {}\n", outcome.scene, outcome.isa, more.join(", ")));
     }
     text
@@ -158,7 +159,8 @@ mod tests {
 
     #[test]
     fn every_key_is_there_and_what_does_not_apply_is_null() {
-        let outcome = Outcome { scene: "x".into(), query_ns: Some(12.34), ..Outcome::default() }.with("more", 1);
+        let outcome =
+            Outcome { scene: "x".into(), query_ns: Some(12.34), ..Outcome::default() }.with("more", 1);
         let value = outcome.json();
         assert_eq!((&value["query_ns"], &value["more"]), (&json!(12.3), &json!(1)));
         assert_eq!(value["error_far_p99_m"], Value::Null);

@@ -111,7 +111,11 @@ fn run_all(file: &Path, ours: &Outcome) -> Result<Value, PeerError> {
     if colyseus.join("package.json").exists() {
         if !colyseus.join("node_modules").exists() {
             eprintln!("installing {}", colyseus.display());
-            said(Command::new("npm").args(["ci", "--no-audit", "--no-fund"]).current_dir(&colyseus))?;
+            said(
+                Command::new("npm")
+                    .args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"])
+                    .current_dir(&colyseus),
+            )?;
         }
         let line = said(Command::new("node").arg("bench.mjs").arg(file).current_dir(&colyseus))?;
         found["colyseus"] = with_ratios(parse("node", &line)?, ours);
@@ -120,7 +124,7 @@ fn run_all(file: &Path, ours: &Outcome) -> Result<Value, PeerError> {
     if naia.join("Cargo.toml").exists() {
         let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
         let mut command = Command::new(&cargo);
-        command.args(["run", "--release", "--quiet", "--"]).arg(file).current_dir(&naia);
+        command.args(["run", "--release", "--locked", "--quiet", "--"]).arg(file).current_dir(&naia);
         found["naia"] = with_ratios(parse(&cargo, &said(&mut command)?)?, ours);
     }
     Ok(found)

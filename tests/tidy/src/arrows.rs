@@ -14,6 +14,7 @@ const ARROWS: &[(&str, &[&str], &[&str])] = &[
     // Code that runs in the compiler names what it makes by path, and links none of it.
     ("horizon-gorc-macros", &[], &["horizon-model"]),
     ("horizon-gorc", &["horizon-gorc-macros", "horizon-model"], &[]),
+    ("horizon-gorc-bench", &["horizon-gorc", "horizon-model"], &[]),
     ("horizon-protocol", &["horizon-model"], &[]),
     ("horizon-handoff", &["horizon-model", "horizon-protocol"], &[]),
     ("horizon-plugin-api", &["horizon-gorc-macros", "horizon-model"], &[]),

@@ -9,6 +9,9 @@ use crate::{Finding, has_word};
 /// their arguments.
 const FOLDERS: &[&str] = &["protocol/", "gorc/", "handoff/", "plugin-api/", "plugins/"];
 
+/// Folders inside them of programs that measure, and therefore have a clock.
+const APART: &[&str] = &["gorc/bench/"];
+
 /// What they must not link, however far down.
 const LINKED: &[&str] = &[
     "async-io",
@@ -50,7 +53,12 @@ const EXCEPTIONS: &[(&str, &str, &str)] =
 
 /// The pure ones of our packages.
 pub fn packages(all: &[Package]) -> Vec<&Package> {
-    all.iter().filter(|package| FOLDERS.iter().any(|folder| package.manifest.starts_with(folder))).collect()
+    all.iter().filter(|package| is_pure(&package.manifest)).collect()
+}
+
+fn is_pure(path: &str) -> bool {
+    let begins = |folders: &[&str]| folders.iter().any(|folder| path.starts_with(folder));
+    begins(FOLDERS) && !begins(APART)
 }
 
 /// What `package` links, with everything that stands behind it, and must not.
@@ -65,9 +73,7 @@ pub fn linked(package: &Package, linked: &Packages) -> Vec<Finding> {
 /// Names in their sources that they must not use. Tests may.
 pub fn named(tree: &Tree) -> Vec<Finding> {
     let mut findings = vec![];
-    let sources = tree.rust().filter(|file| {
-        FOLDERS.iter().any(|folder| file.path.starts_with(folder)) && file.path.contains("/src/")
-    });
+    let sources = tree.rust().filter(|file| is_pure(&file.path) && file.path.contains("/src/"));
     for file in sources {
         for (number, line) in tree.code(file) {
             for (name, instead) in NAMED.iter().filter(|(name, _)| has_word(line, name)) {
@@ -116,7 +122,9 @@ mod tests {
         let text =
             "//! A.\nuse std::time::Instant;\n// Instant\n#[cfg(test)]\nmod tests {\n    use std::fs;\n}\n";
         let tree = Tree::new(
-            vec![Source::new("gorc/src/lib.rs", text), Source::new("atlas/src/lib.rs", text)],
+            ["gorc/src/lib.rs", "gorc/bench/src/lib.rs", "atlas/src/lib.rs"]
+                .map(|path| Source::new(path, text))
+                .to_vec(),
             BTreeSet::new(),
         );
         let found = named(&tree);

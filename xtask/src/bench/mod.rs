@@ -1,7 +1,8 @@
-//! `cargo xtask bench`: measurements on real processes. Progress goes to standard error, and exactly one JSON
-//! object to standard output.
+//! `cargo xtask bench`: measurements on real processes, and of gorc by itself. Progress goes to standard error,
+//! and exactly one JSON object to standard output; of gorc, an array or a table.
 
 mod crossings;
+mod gorc;
 mod idle;
 mod numbers;
 
@@ -24,6 +25,31 @@ pub(crate) enum What {
     Crossings(CrossingsOptions),
     /// A world with nobody in it, then with 300 walkers
     Idle(IdleOptions),
+    /// What replication costs by itself, and how exact its pictures are: one row for each scene
+    Gorc(GorcOptions),
+}
+
+/// Which scenes of gorc, and what besides.
+#[derive(Debug, Args)]
+pub(crate) struct GorcOptions {
+    /// Print a JSON array in place of a table
+    #[arg(long)]
+    json: bool,
+    /// Only this scene
+    #[arg(long)]
+    scene: Option<String>,
+    /// Count this long in each scene, in place of its own time
+    #[arg(long)]
+    seconds: Option<u32>,
+    /// Run other libraries on the same movement, too
+    #[arg(long)]
+    peers: bool,
+    /// Draw how cost grows, into this SVG file; without --scene, nothing else
+    #[arg(long)]
+    plot: Option<PathBuf>,
+    /// Folder of recorded matches; without one, a match that comes with the repository
+    #[arg(long)]
+    traces: Option<PathBuf>,
 }
 
 /// How borders are crossed.
@@ -71,19 +97,23 @@ pub(crate) struct IdleOptions {
 
 /// Measures, and prints what was found.
 pub(crate) async fn run(what: What) -> Outcome<()> {
-    let built = cargo::build(Profile::Release)?;
     let mut signals = Signals::new()?;
     let measured = async {
         match what {
-            What::Crossings(options) => crossings::measure(&built, &options).await,
-            What::Idle(options) => idle::measure(&built, &options).await,
+            What::Crossings(options) => {
+                crossings::measure(&cargo::build(Profile::Release)?, &options).await.map(Some)
+            }
+            What::Idle(options) => idle::measure(&cargo::build(Profile::Release)?, &options).await.map(Some),
+            What::Gorc(options) => gorc::measure(&options).map(|()| None),
         }
     };
     let found = tokio::select! {
         found = measured => found?,
         () = signals.heard() => return Err("interrupted; everything was killed".to_owned().into()),
     };
-    println!("{found}");
+    if let Some(found) = found {
+        println!("{found}");
+    }
     Ok(())
 }
 

@@ -67,7 +67,9 @@ fn cars_are_where_they_were_recorded_and_respawn_with_a_snap() {
     assert!((0..count).map(|object| cars.recorded(object)).sum::<u64>() > 4000);
     let mut snaps = 0;
     for pair in steps.windows(2) {
-        for (before, now) in pair[0].iter().zip(&pair[1]).filter(|(before, now)| before.present && now.present) {
+        for (before, now) in
+            pair[0].iter().zip(&pair[1]).filter(|(before, now)| before.present && now.present)
+        {
             let metres = distance(before.metres, now.metres);
             assert!(now.snap || metres < 8.0, "{metres} m in a step");
             snaps += usize::from(now.snap);

@@ -107,17 +107,24 @@ impl Chart<'_> {
             let at = x.pixel(mark);
             put(format_args!("<path class=\"grid\" d=\"M{at:.1} {above}V{bottom}\"/>"));
             let (label, base) = (label(mark), bottom + 16.0);
-            put(format_args!("<text class=\"faint\" x=\"{at:.1}\" y=\"{base}\" text-anchor=\"middle\">{label}</text>"));
+            put(format_args!(
+                "<text class=\"faint\" x=\"{at:.1}\" y=\"{base}\" text-anchor=\"middle\">{label}</text>"
+            ));
         }
         for mark in y.marks() {
             let at = y.pixel(mark);
             put(format_args!("<path class=\"grid\" d=\"M{left} {at:.1}H{right}\"/>"));
             let (label, side, base) = (label(mark), left - 8.0, at + 4.0);
-            put(format_args!("<text class=\"faint\" x=\"{side}\" y=\"{base:.1}\" text-anchor=\"end\">{label}</text>"));
+            put(format_args!(
+                "<text class=\"faint\" x=\"{side}\" y=\"{base:.1}\" text-anchor=\"end\">{label}</text>"
+            ));
         }
         put(format_args!("<path class=\"axis\" d=\"M{left} {above}V{bottom}H{right}\"/>"));
         let (middle, base) = ((left + right) / 2.0, bottom + 38.0);
-        put(format_args!("<text class=\"ink\" x=\"{middle}\" y=\"{base}\" text-anchor=\"middle\">{}</text>", self.x));
+        put(format_args!(
+            "<text class=\"ink\" x=\"{middle}\" y=\"{base}\" text-anchor=\"middle\">{}</text>",
+            self.x
+        ));
         let middle = (above + bottom) / 2.0;
         put(format_args!(
             "<text class=\"ink\" transform=\"translate(16 {middle}) rotate(-90)\" text-anchor=\"middle\">{}</text>",
@@ -130,7 +137,9 @@ impl Chart<'_> {
             let (cx, cy) = (x.pixel(*a), y.pixel(*b));
             put(format_args!("<circle class=\"dot\" cx=\"{cx:.1}\" cy=\"{cy:.1}\" r=\"3.5\"/>"));
             let (label, over) = (label(*b), cy - 8.0);
-            put(format_args!("<text class=\"ink\" x=\"{cx:.1}\" y=\"{over:.1}\" text-anchor=\"middle\">{label}</text>"));
+            put(format_args!(
+                "<text class=\"ink\" x=\"{cx:.1}\" y=\"{over:.1}\" text-anchor=\"middle\">{label}</text>"
+            ));
         }
         svg
     }

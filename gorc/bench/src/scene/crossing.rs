@@ -7,7 +7,8 @@
 
 use gorc::grid::Isa;
 use gorc::{
-    Anchor, DecodeError, Decoder, Enter, Gorc, LeaveReason, NewObject, ObserverId, ObserverSpec, Update, Visitor,
+    Anchor, DecodeError, Decoder, Enter, Gorc, LeaveReason, NewObject, ObserverId, ObserverSpec, Update,
+    Visitor,
 };
 use horizon_model::{
     Cell, ChannelSpec, EntityId, ObjectSchema, ObjectTypeId, PlayerId, Pose, Position, Tick, TickRate,
@@ -18,7 +19,7 @@ use super::world::observer;
 use crate::client::{Client, entity};
 use crate::gauge::{Classes, Eye, Found, Gauge};
 use crate::movement::{History, Movement, Movers, Square, Truth};
-use crate::outcome::{Outcome, wire};
+use crate::outcome::{Outcome, rounded, wire};
 
 const HZ: u64 = 30;
 const OBJECTS: usize = 300;
@@ -27,7 +28,8 @@ const OBSERVERS: usize = 20;
 const SETTLED: u64 = 150;
 /// Steps from one observer's crossing to the next one's.
 const APART: u64 = 10;
-/// Steps before its crossing from which on an observer's frames are normal ones.
+/// An observer's frames are normal ones this many steps before its crossing, and again as many after it,
+/// when all is told anew.
 const NORMAL: u64 = 60;
 /// Metres that the region sees further than its clients.
 const MARGIN_METRES: f64 = 8.0;
@@ -39,7 +41,8 @@ const NEIGHBOUR: ObserverId = ObserverId(1 << 32);
 #[derive(Debug, Default, Clone)]
 struct Frames {
     before: Vec<u64>,
-    first: Option<u64>,
+    first: u64,
+    after: Vec<u64>,
 }
 
 /// Runs the scene: twenty observers cross one after the other, on seconds of their own.
@@ -59,7 +62,7 @@ pub fn crossing(name: &str) -> Result<Outcome, RunError> {
         here.from.add_observer(observer(number), client_at(eye(number)));
     }
     let crosses_at = |number: usize| SETTLED + number as u64 * APART;
-    let steps = SETTLED + OBSERVERS as u64 * APART + 60;
+    let steps = crosses_at(OBSERVERS) + 2 * NORMAL;
     let mut frames = vec![Frames::default(); OBSERVERS];
     let (mut found, mut bytes, mut on_wire, mut seconds) = (Found::default(), 0, 0, 0.0);
     let mut previous_held = [0; OBSERVERS];
@@ -74,12 +77,7 @@ pub fn crossing(name: &str) -> Result<Outcome, RunError> {
         history.push(tick.0, &now);
         let bodies = here.step(tick, &now).map_err(|error| failed(name, tick, error))?;
         for (number, body) in bodies {
-            let frame = &mut frames[number];
-            if step == crosses_at(number) {
-                frame.first = Some(body.len() as u64);
-            } else if step < crosses_at(number) && step + NORMAL >= crosses_at(number) {
-                frame.before.push(body.len() as u64);
-            }
+            frames[number].add(body.len() as u64, step, crosses_at(number));
             gauges[number].client.take(tick, &body).map_err(|error| failed(name, tick, error))?;
             if step >= SETTLED {
                 bytes += body.len() as u64;
@@ -102,7 +100,6 @@ pub fn crossing(name: &str) -> Result<Outcome, RunError> {
         (sum.0 + told.enters, sum.1 + told.repeated_enters, sum.2 + told.strays)
     });
     let flips = gauges.iter().map(|gauge| gauge.client.flips().1).max().unwrap_or(0);
-    let (mean_ratio, worst_ratio) = ratios(&frames);
     let [near, _, far] = &found.errors;
     let outcome = Outcome {
         scene: name.to_owned(),
@@ -121,8 +118,8 @@ pub fn crossing(name: &str) -> Result<Outcome, RunError> {
         .with("enters_sent_again", repeated)
         .with("enters_after_crossing", enters)
         .with("strays", strays)
-        .with("first_frame_ratio_mean", (mean_ratio * 100.0).round() / 100.0)
-        .with("first_frame_ratio_max", (worst_ratio * 100.0).round() / 100.0)
+        .with("first_frame_ratio", rounded(Some(ratio(&frames, |frames| &frames.before)), 2))
+        .with("first_frame_ratio_to_later", rounded(Some(ratio(&frames, |frames| &frames.after)), 2))
         .with("objects_lost_at_once", dropped)
         .with("flips_per_pair_s_max", flips)
         .with("error_near_max_m", near.max()))
@@ -134,14 +131,24 @@ fn failed(scene: &str, tick: Tick, error: DecodeError) -> RunError {
     RunError { scene: scene.to_owned(), tick, error }
 }
 
-/// The first frame after the crossing by the mean of those before: on average, and at worst.
-fn ratios(frames: &[Frames]) -> (f64, f64) {
-    let ratio = |frames: &Frames| {
-        let normal = frames.before.iter().sum::<u64>() as f64 / frames.before.len().max(1) as f64;
-        frames.first.map(|first| first as f64 / normal.max(1.0))
-    };
-    let ratios: Vec<f64> = frames.iter().filter_map(ratio).collect();
-    (ratios.iter().sum::<f64>() / ratios.len().max(1) as f64, ratios.iter().copied().fold(0.0, f64::max))
+impl Frames {
+    fn add(&mut self, bytes: u64, step: u64, crosses_at: u64) {
+        if step == crosses_at {
+            self.first = bytes;
+        } else if step < crosses_at && step + NORMAL >= crosses_at {
+            self.before.push(bytes);
+        } else if step >= crosses_at + NORMAL {
+            self.after.push(bytes);
+        }
+    }
+}
+
+/// First frames after crossings by the mean of normal ones.
+fn ratio(frames: &[Frames], normal: fn(&Frames) -> &Vec<u64>) -> f64 {
+    let normal = frames.iter().flat_map(normal);
+    let (sum, count) = normal.fold((0, 0_u64), |(sum, count), bytes| (sum + bytes, count + 1));
+    let first: u64 = frames.iter().map(|frames| frames.first).sum();
+    first as f64 / frames.len() as f64 / (sum as f64 / count.max(1) as f64)
 }
 
 fn client_at(metres: [f64; 3]) -> ObserverSpec {

@@ -281,9 +281,7 @@ fn outcome(scene: &Scene, run: &Run) -> Outcome {
         outcome = outcome.with("error_mid_p99_m", mid.percentile(0.99)).with("error_mid_max_m", mid.max());
     }
     if run.told.strays + run.told.repeated_enters > 0 {
-        outcome = outcome
-            .with("strays", run.told.strays)
-            .with("repeated_enters", run.told.repeated_enters);
+        outcome = outcome.with("strays", run.told.strays).with("repeated_enters", run.told.repeated_enters);
     }
     if scene.budget_bytes.is_some() {
         outcome = outcome
@@ -297,16 +295,17 @@ fn outcome(scene: &Scene, run: &Run) -> Outcome {
 /// moves, and the rest, which is what telling costs.
 fn split(scene: &Scene, run: &Run, outcome: Outcome) -> Outcome {
     let steps = run.cpu_ms.len().min(SPLIT_STEPS);
-    let warm_up = scene.steps(scene.warm_up_seconds);
-    let mean = |world: &mut World| world.run(steps).time.as_secs_f64() * 1000.0 / steps as f64;
-    let mut unwatched = World::new(scene, &[]);
-    unwatched.run(warm_up);
-    let objects_ms = mean(&mut unwatched);
-    let mut frozen = World::new(scene, &scene.eyes);
-    frozen.run(warm_up);
-    frozen.freeze();
-    frozen.run(scene.steps(SECONDS_TO_REST));
-    let looking_ms = mean(&mut frozen);
+    let cost = |eyes: &[Eye], freezes: bool| {
+        let mut world = World::new(scene, eyes);
+        world.run(scene.steps(scene.warm_up_seconds));
+        if freezes {
+            world.freeze();
+            world.run(scene.steps(SECONDS_TO_REST));
+        }
+        world.run(steps).time.as_secs_f64() * 1000.0 / steps as f64
+    };
+    let objects_ms = cost(&[], false);
+    let looking_ms = cost(&scene.eyes, true) - cost(&[], true);
     let telling_ms = run.cpu_ms[..steps].iter().sum::<f64>() / steps as f64 - objects_ms - looking_ms;
     let updates = run.updates[..steps].iter().sum::<u64>() as f64 / steps as f64;
     let telling_ns = (updates > 0.0 && telling_ms > 0.0).then(|| telling_ms * 1e6 / updates);

@@ -96,10 +96,11 @@ fn movers(name: &str, suppression: bool) -> Scene {
     Scene { suppression, ..scene(name, moves, channels) }
 }
 
-/// Within how many metres each object has `visible` others on average, itself counted.
+/// Within how many metres each object has `visible` others on average, itself counted, once they have
+/// moved for a while: who turns at walls comes to be near them.
 fn radius_with(visible: f64, movement: &mut dyn Movement) -> f64 {
     let mut now = vec![Truth::default(); movement.count()];
-    movement.step(&mut now);
+    (0..8 * HZ).for_each(|_| movement.step(&mut now));
     let mut all: Vec<f64> = Vec::with_capacity(now.len() * now.len());
     for from in &now {
         all.extend(now.iter().map(|to| crate::movement::distance(from.metres, to.metres)));
@@ -138,8 +139,7 @@ fn pikko_walk(name: &str) -> Scene {
 fn pikko_drive(name: &str, inputs: &Inputs) -> Scene {
     let matches = Rc::clone(&inputs.matches);
     let seconds = inputs.seconds.unwrap_or(20.0) + 10.0;
-    let moves =
-        move || Box::new(Cars::crowd(&matches, 0x126, 1000, seconds, HZ)) as Box<dyn Movement>;
+    let moves = move || Box::new(Cars::crowd(&matches, 0x126, 1000, seconds, HZ)) as Box<dyn Movement>;
     pikko(name, Box::new(moves), pikko_channels(60, 150))
 }
 
@@ -157,7 +157,8 @@ pub fn players(count: usize, neighbours: f64, isa: Isa) -> Scene {
     for (channel, (radius_metres, rate_hz)) in
         channels.iter_mut().zip([(10.0, 30), (25.0, 15), (50.0, 10), (100.0, 5)])
     {
-        *channel = ChannelSpec { radius_metres, rate_hz, hysteresis_metres: radius_metres * 0.06, ..*channel };
+        *channel =
+            ChannelSpec { radius_metres, rate_hz, hysteresis_metres: radius_metres * 0.06, ..*channel };
     }
     Scene {
         classes: Classes::Metres([10.0, 50.0]),
@@ -203,9 +204,8 @@ fn pitches(name: &str, inputs: &Inputs, spacing: [f64; 2]) -> Scene {
 
 /// Objects that swing over every radius of the one observer, and over the edge of every hysteresis.
 fn zigzag(name: &str) -> Scene {
-    let radii = ChannelSpec::DEFAULT.map(|channel| {
-        [channel.radius_metres, channel.radius_metres + channel.hysteresis_metres]
-    });
+    let radii = ChannelSpec::DEFAULT
+        .map(|channel| [channel.radius_metres, channel.radius_metres + channel.hysteresis_metres]);
     let radii = radii.concat();
     let moves = move || Box::new(Zigzag::new(0x22, &radii, 8, HZ)) as Box<dyn Movement>;
     Scene {

@@ -122,12 +122,12 @@ impl World {
         let mut allocated_by_out = 0;
         let (allocations_before, from) = (allocations(), thread_time());
         for (number, life) in self.lives.iter().enumerate() {
-            if *life == Life::Known && !self.frozen {
+            if *life == Life::Known {
                 gorc.sample(entity(number), tick, &self.poses[number], self.truths[number].snap);
             }
         }
         for (number, eye) in self.eyes.iter().enumerate() {
-            if let (Eye::Object(object), false) = (eye, self.frozen) {
+            if let Eye::Object(object) = eye {
                 gorc.move_observer(observer(number), Anchor::Point(self.poses[*object].position));
             }
         }
@@ -151,9 +151,12 @@ impl World {
         sum
     }
 
-    /// From now on nothing moves and no sample is taken.
+    /// From now on everything stands still, and is said to.
     pub fn freeze(&mut self) {
         self.frozen = true;
+        for (pose, truth) in self.poses.iter_mut().zip(&mut self.truths) {
+            (pose.velocity, truth.snap) = ([0.0; 3], false);
+        }
     }
 
     /// The tick of the latest step.
