@@ -1,27 +1,29 @@
 //! A client and its edge, with the eyes of a checker: what may never be seen is an assertion.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use gorc::{Enter, LeaveReason, Update, Visitor};
+use gorc::{Curve, Decoder, Enter, LeaveReason, Update, Visitor};
 use horizon_model::{
     ChannelSpec, EntityId, Epoch, ObjectTypeId, PlayerId, Pose, RegionId, SessionId, Tick, TickRate,
 };
 use horizon_protocol::client::Spelling;
 use horizon_protocol::link::{AttachRecord, EdgeToRegion, FrameOut, OpenSession};
 
+use crate::references::{SETTLING, Sighting};
+
 struct Seen {
-    tick: Tick,
+    curve: Curve,
     channel: u8,
-    /// Position ticks at this channel since it was gained.
-    steady: bool,
+    avatar: bool,
+    /// Frame of the last enter, jump, repetition or change of channel.
+    disturbed: Tick,
 }
 
 /// What is wrong with what was shown; all of it must stay empty.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Faults {
-    pub(crate) stalls: Vec<String>,
-    pub(crate) double_steps: Vec<String>,
+    pub(crate) astray: Vec<String>,
     pub(crate) flickers: Vec<String>,
     pub(crate) gaps: Vec<String>,
 }
@@ -36,8 +38,11 @@ pub(crate) struct Client {
     pub(crate) crossings: u32,
     pub(crate) faults: Faults,
     pub(crate) events: Vec<(String, serde_json::Value)>,
-    pub(crate) seen_pose: BTreeMap<EntityId, [f64; 3]>,
+    /// Everything that was ever held.
+    pub(crate) seen: BTreeSet<EntityId>,
     pub(crate) inputs_sent: u32,
+    /// Takes frames and reads none of them.
+    pub(crate) blind: bool,
     session: SessionId,
     spelling: Spelling,
     spawn: Pose,
@@ -48,6 +53,7 @@ pub(crate) struct Client {
     sequence: Option<u32>,
     last_tick: Option<Tick>,
     frame_epoch: Epoch,
+    decoder: Decoder,
     held: BTreeMap<EntityId, Seen>,
     left: BTreeMap<EntityId, Tick>,
     frame_tick: Tick,
@@ -71,8 +77,9 @@ impl Client {
             crossings: 0,
             faults: Faults::default(),
             events: Vec::new(),
-            seen_pose: BTreeMap::new(),
+            seen: BTreeSet::new(),
             inputs_sent: 0,
+            blind: false,
             session,
             spelling,
             spawn,
@@ -83,6 +90,7 @@ impl Client {
             sequence: None,
             last_tick: None,
             frame_epoch: Epoch::ZERO,
+            decoder: Decoder::new(),
             held: BTreeMap::new(),
             left: BTreeMap::new(),
             frame_tick: Tick::default(),
@@ -187,14 +195,41 @@ impl Client {
         self.frame_epoch = frame.epoch;
         self.last_tick = Some(tick);
         self.frame_tick = tick;
+        if self.blind {
+            return;
+        }
+        let mut decoder = std::mem::take(&mut self.decoder);
         let result = match self.spelling {
-            Spelling::Binary => gorc::decode(&frame.body, tick, self),
+            Spelling::Binary => decoder.decode(&frame.body, tick, self),
             Spelling::Json => {
                 let text = String::from_utf8(frame.body.clone()).expect("text");
                 gorc::decode_json(&text, tick, self)
             }
         };
         result.expect("a readable body");
+        assert_eq!(decoder.strays(), 0, "an alias that nobody handed out, at {tick}");
+        self.decoder = decoder;
+    }
+
+    /// Everything held, where it is to be drawn as of the newest frame.
+    pub(crate) fn sightings(&self) -> Vec<Sighting> {
+        let sighting = |(entity, seen): (&EntityId, &Seen)| {
+            let tick = Tick(self.frame_tick.0.saturating_sub(self.delay(seen.channel)));
+            Sighting {
+                entity: *entity,
+                tick,
+                metres: seen.curve.at(tick.0 as f64).0,
+                channel: seen.channel,
+                own: self.entity == Some(*entity),
+                avatar: seen.avatar,
+                calm: tick > seen.disturbed + SETTLING,
+            }
+        };
+        self.held.iter().map(sighting).collect()
+    }
+
+    fn delay(&self, channel: u8) -> u64 {
+        ChannelSpec::DEFAULT[usize::from(channel.min(3))].delay_ticks(self.rate)
     }
 
     /// After a crash everything begins anew.
@@ -211,40 +246,46 @@ impl Visitor for Client {
     }
 
     fn enter(&mut self, enter: Enter<'_>) {
-        if enter.again && self.held.contains_key(&enter.entity) {
-            return;
-        }
-        let back = self.left.remove(&enter.entity);
-        if self.held.contains_key(&enter.entity)
+        let back = self.left.remove(&enter.entity).filter(|_| !enter.again);
+        if !enter.again && self.held.contains_key(&enter.entity)
             || back.is_some_and(|left| self.frame_tick.saturating_since(left) < 120)
         {
             self.faults.flickers.push(format!("{} enters again at {}", enter.entity, self.frame_tick));
         }
-        self.seen_pose.insert(enter.entity, enter.pose.position.metres());
-        self.held.insert(enter.entity, Seen { tick: enter.tick, channel: enter.channel, steady: false });
+        self.seen.insert(enter.entity);
+        let velocity = enter.pose.velocity.map(f64::from);
+        let seen = Seen {
+            curve: Curve::new(enter.tick, enter.pose.position.metres(), velocity, enter.pose.yaw),
+            channel: enter.channel,
+            avatar: enter.player.is_some(),
+            disturbed: self.frame_tick,
+        };
+        self.held.insert(enter.entity, seen);
     }
 
     fn update(&mut self, update: Update<'_>) {
+        let delay = self.delay(update.channel);
         let Some(seen) = self.held.get_mut(&update.entity) else {
             self.faults.flickers.push(format!("update of {} which is not held", update.entity));
             return;
         };
-        let Some(position) = update.position else { return };
-        self.seen_pose.insert(update.entity, position.metres());
-        let period = ChannelSpec::DEFAULT[usize::from(update.channel)].period_ticks().max(self.rate.step());
-        if update.tick <= seen.tick {
-            self.faults
-                .double_steps
-                .push(format!("{} at {} after {}", update.entity, update.tick, seen.tick));
-        } else if seen.channel == update.channel && seen.steady && update.tick.0 - seen.tick.0 > period {
-            self.faults.stalls.push(format!("{} from {} to {}", update.entity, seen.tick, update.tick));
+        if update.snap || update.complete || seen.channel != update.channel {
+            seen.disturbed = self.frame_tick;
         }
-        seen.steady = seen.channel == update.channel || seen.steady;
-        if seen.channel != update.channel {
-            seen.channel = update.channel;
-            seen.steady = false;
+        seen.channel = update.channel;
+        if let (Some(position), Some(velocity)) = (update.position, update.velocity) {
+            let (frame, velocity) = (self.frame_tick, velocity.map(f64::from));
+            seen.curve.forget_before(frame.0.saturating_sub(120) as f64);
+            seen.curve.push(
+                frame,
+                delay,
+                update.tick,
+                position.metres(),
+                velocity,
+                update.yaw,
+                update.snap,
+            );
         }
-        seen.tick = update.tick;
     }
 
     fn leave(&mut self, entity: EntityId, _reason: LeaveReason) {

@@ -19,6 +19,7 @@ use horizon_region_server::region::{Input, Output, Recovery, Region, RegionConfi
 use horizon_state_store::{Env, Memory, Reply, Request};
 
 use crate::client::Client;
+use crate::references::References;
 
 pub(crate) const EDGE: EdgeId = EdgeId(7);
 const TTL: Duration = Duration::from_secs(2);
@@ -89,6 +90,7 @@ pub(crate) struct Harness {
     pub(crate) lying_disk: bool,
     /// Regions with an odd number step this much later than the others.
     pub(crate) odd_late: Duration,
+    pub(crate) references: References,
     map: RegionMap,
     rate: TickRate,
     running: BTreeMap<RegionId, Running>,
@@ -132,6 +134,7 @@ impl Harness {
             foresight: true,
             lying_disk: false,
             odd_late: Duration::ZERO,
+            references: References::default(),
             map: RegionMap { map_epoch: 1, grid },
             rate: TickRate::from_hz(hz).expect("a valid rate"),
             running: BTreeMap::new(),
@@ -345,6 +348,12 @@ impl Harness {
                 for frame in batch.frames {
                     let Some(client) = self.clients.get_mut(&frame.player) else { continue };
                     client.frame(batch.tick, &frame, self.now);
+                    for sighting in client.sightings() {
+                        for (observer, words) in self.references.take(frame.player, sighting) {
+                            let observer = self.clients.get_mut(&observer).expect("clients stay");
+                            observer.faults.astray.push(words);
+                        }
+                    }
                     self.send_region(region, EdgeToRegion::Credit(vec![(frame.player, 1)]));
                 }
             }

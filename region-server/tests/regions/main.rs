@@ -6,6 +6,7 @@
 mod build;
 mod client;
 mod harness;
+mod references;
 
 use std::time::Duration;
 
@@ -260,6 +261,6 @@ fn a_ball_crosses_by_itself() {
     assert!(world.object_arrivals >= 4, "{} crossings of the ball", world.object_arrivals);
     for client in world.clients.values() {
         assert_eq!(client.faults, Faults::default(), "player {}", client.player);
-        assert_eq!(client.seen_pose.len(), 3, "the ball and both players");
+        assert_eq!(client.seen.len(), 3, "the ball and both players");
     }
 }
