@@ -5,9 +5,11 @@ mod edge;
 use std::time::Duration;
 
 use edge::{Edge, Seat};
-use gorc::{Body, Precision};
+use gorc::{Gorc, NewObject, ObserverId, ObserverSpec};
 use horizon_client::{Client, ConnectError, Options, Spelling, Update, Witness};
-use horizon_model::{EntityId, Epoch, ObjectSchema, ObjectTypeId, PlayerId, Pose, SessionId, Tick};
+use horizon_model::{
+    EntityId, Epoch, ObjectSchema, ObjectTypeId, PlayerId, Pose, Position, SessionId, Tick, TickRate,
+};
 use horizon_protocol::client::{
     ClientMessage, Closing, ClosingReason, Event, Progress, Refused, RefusedReason, ServerMessage, State,
     Welcome,
@@ -15,13 +17,44 @@ use horizon_protocol::client::{
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
+const AVATAR: EntityId = match EntityId::from_bits(9) {
+    Some(id) => id,
+    None => panic!("not zero"),
+};
+const EYES: ObserverId = ObserverId(9);
+
 /// One session, remembered across sockets. Echoes each input as an event.
-#[derive(Default)]
 struct World {
+    gorc: Gorc,
+    tick: Tick,
     applied: u32,
     events: Vec<Event>,
     joined: u64,
     left: bool,
+}
+
+impl Default for World {
+    fn default() -> Self {
+        let rate = TickRate::from_hz(30).expect("30 divides the grid");
+        let mut gorc = Gorc::new(rate, ObjectSchema::named("player"));
+        let tick = Tick(600);
+        gorc.spawn(NewObject {
+            entity: AVATAR,
+            type_id: ObjectTypeId::PLAYER,
+            player: Some(PlayerId(7)),
+            ghost: false,
+            tick,
+            pose: road(tick),
+            fields: Vec::new(),
+        });
+        Self { gorc, tick, applied: 0, events: Vec::new(), joined: 0, left: false }
+    }
+}
+
+/// Where the avatar is: it walks along x at six metres a second.
+fn road(tick: Tick) -> Pose {
+    let position = Position::from_metres([(tick.0 - 600) as f64 / 10.0, 0.0, 0.0]);
+    Pose { position: position.expect("near"), velocity: [6.0, 0.0, 0.0], yaw: 0.0 }
 }
 
 impl edge::World for World {
@@ -43,7 +76,12 @@ fn answer(world: &mut World, message: ClientMessage, spelling: Spelling) -> (Vec
         }
         ClientMessage::Hello(hello) => {
             let has = hello.resume.as_ref().map_or(0, |resume| resume.events as usize);
-            let mut answers = vec![welcome(world, hello.resume.is_some()), state(world, spelling)];
+            let spelling =
+                if spelling == Spelling::Json { gorc::Spelling::Json } else { gorc::Spelling::Binary };
+            let position = road(world.tick).position;
+            world.gorc.add_observer(EYES, ObserverSpec { spelling, ..ObserverSpec::client(position) });
+            world.gorc.reset_view(EYES);
+            let mut answers = vec![welcome(world, hello.resume.is_some()), state(world)];
             answers.extend(world.events[has..].iter().cloned().map(ServerMessage::Event));
             (answers, false)
         }
@@ -56,7 +94,7 @@ fn answer(world: &mut World, message: ClientMessage, spelling: Spelling) -> (Vec
             if number.is_multiple_of(3) {
                 return (Vec::new(), true);
             }
-            (vec![ServerMessage::Event(echo), state(world, spelling)], false)
+            (vec![ServerMessage::Event(echo), state(world)], false)
         }
         ClientMessage::Ping { token } => (vec![ServerMessage::Pong { token, grid_us: token }], false),
         ClientMessage::Bye => {
@@ -77,9 +115,9 @@ fn welcome(world: &World, resumed: bool) -> ServerMessage {
         resumed,
         session: SessionId(1),
         player: PlayerId(7),
-        entity: EntityId::from_bits(9).expect("the test edge works"),
+        entity: AVATAR,
         epoch: Epoch::new(1, 1),
-        tick: Tick(600),
+        tick: world.tick,
         rate_hz: 30,
         applied: world.applied,
         durable: world.applied,
@@ -90,25 +128,15 @@ fn welcome(world: &World, resumed: bool) -> ServerMessage {
     }))
 }
 
-fn state(world: &World, spelling: Spelling) -> ServerMessage {
-    let spelling = if spelling == Spelling::Json { gorc::Spelling::Json } else { gorc::Spelling::Binary };
-    let mut body = Body::new(spelling);
-    body.reset();
-    let enter = gorc::Enter {
-        entity: EntityId::from_bits(9).expect("the test edge works"),
-        type_id: ObjectTypeId::PLAYER,
-        player: Some(PlayerId(7)),
-        tick: Tick(600),
-        pose: Pose::default(),
-        channel: 0,
-        precision: Precision::Cm5,
-        again: false,
-        fields: &[],
-    };
-    body.enter(&enter, &ObjectSchema::named("player"));
-    let progress = Some(Progress { applied: world.applied, durable: world.applied });
-    let body = body.finish(Tick(602)).to_vec();
-    ServerMessage::State(State { epoch: Some(Epoch::new(1, 1)), tick: Tick(602), progress, body })
+/// The next tick.
+fn state(world: &mut World) -> ServerMessage {
+    world.tick = world.tick + 2;
+    let World { gorc, tick, applied, .. } = world;
+    gorc.sample(AVATAR, *tick, &road(*tick), false);
+    let mut body = Vec::new();
+    gorc.step(*tick, &mut |_| true, &mut |_, bytes| body = bytes.to_vec());
+    let progress = Some(Progress { applied: *applied, durable: *applied });
+    ServerMessage::State(State { epoch: Some(Epoch::new(1, 1)), tick: *tick, progress, body })
 }
 
 #[derive(Default)]
@@ -159,6 +187,10 @@ async fn ten_inputs_over_broken_sockets(spelling: Spelling) {
     assert_eq!(counter.enters, counter.resets);
     assert_eq!(client.world().len(), 1);
     assert_eq!(client.world().strays(), 0);
+    let drawn = client.world().drawn(AVATAR).expect("it is held");
+    assert_eq!((drawn.tick, drawn.precision_metres), (Tick(edge.world().tick.0 - 4), 0.09));
+    let metres = drawn.pose.position.distance(&road(drawn.tick).position);
+    assert!(metres < 0.09, "{metres} m off at {}", drawn.tick);
     client.close().await;
     let world = edge.world();
     assert_eq!((world.applied, world.joined, world.left), (10, 4, true));

@@ -246,11 +246,14 @@ impl Bot {
             Some(Update::Frame(frame)) => {
                 let gap = self.gaps.observe(frame.epoch, frame.received_at);
                 self.totals.frame(frame.body_bytes, gap);
+                let own = self.client.welcome().entity;
+                self.totals.references().take(self.checker.look(own));
             }
             Some(Update::Event(event)) => self.handle_event(&event),
             Some(Update::Resync { tick, .. }) => {
                 debug!(%tick, "a crash was announced");
                 self.gaps.restart();
+                self.checker.forgive();
                 self.totals.count(|sum| sum.resyncs += 1);
             }
             Some(Update::Disconnected { why, resuming }) => {

@@ -1,11 +1,10 @@
-//! What one observer sees, judged entry by entry.
+//! What one observer sees, judged entry by entry, and what it draws.
 //!
 //! | fault | meaning |
 //! |---|---|
-//! | stall | a due update never came: two positions of an object that moved lie further apart than its channel's period, and the channel did not change between them |
-//! | double step | a position whose source tick is not newer than the one before |
 //! | flicker | an object comes back within two seconds of leaving, enters while it is held, or a player appears under another id |
 //! | stray | an update for an object that is not held |
+//! | astray | an object is drawn elsewhere than its channel allows; judged by [`crate::references`] |
 //!
 //! A reset of the body starts everything anew. Times are source ticks, never arrivals; only [`GapMeter`] looks
 //! at the clock, and always beside a control of the same kind.
@@ -13,22 +12,24 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use horizon_client::{EnterEntry, Frame, LeaveReason, UpdateEntry, Witness};
+use horizon_client::{Curve, EnterEntry, Frame, LeaveReason, UpdateEntry, Witness};
 use horizon_model::{
-    EntityId, Epoch, ObjectSchema, ObjectTypeId, PlayerId, Position, TICKS_PER_SECOND, Tick,
+    ChannelSpec, EntityId, Epoch, ObjectSchema, ObjectTypeId, PlayerId, Position, TICKS_PER_SECOND, Tick,
+    TickRate,
 };
 use tracing::debug;
 
+use crate::references::{EVERY_TICKS, Role, Sighting};
+
 /// An object that returns sooner than this has flickered: nobody walks out of sight and back that fast.
 const FLICKER_TICKS: u64 = 2 * TICKS_PER_SECOND;
+/// Ticks after an enter, a jump, a repetition or a change of channel for which nothing is compared: a
+/// respawn is told to every channel within its delay, and half a second is enough for the curve to be true.
+const SETTLING_TICKS: u64 = TICKS_PER_SECOND / 2;
 
 /// Broken promises seen by one observer; all zero is the only good value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Faults {
-    /// Due updates that never came.
-    pub stalls: u64,
-    /// Positions that were not newer.
-    pub double_steps: u64,
     /// Objects that went and came.
     pub flickers: u64,
     /// Updates about nothing.
@@ -36,28 +37,38 @@ pub struct Faults {
 }
 
 /// Watches the entries of one client's frames.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Checker {
-    /// Grid ticks from one step of the region to the next.
-    step: u64,
-    /// Per object type, the longest regular distance of two updates on each channel, in ticks.
-    periods: Vec<[u64; 4]>,
+    rate: TickRate,
+    /// Per object type, what its channels promise.
+    promises: Vec<[Promise; 4]>,
     now: Tick,
+    /// Frame of the last [`Self::look`].
+    looked: Tick,
     held: BTreeMap<EntityId, Seen>,
     left: BTreeMap<EntityId, Tick>,
     avatars: BTreeMap<PlayerId, Avatar>,
+    sightings: Vec<Sighting>,
     faults: Faults,
+}
+
+/// What holds for the objects of one type on one channel.
+#[derive(Debug, Clone, Copy)]
+struct Promise {
+    /// How far behind the newest frame they are drawn.
+    delay_ticks: u64,
+    /// How far off they may be then.
+    bound_metres: f64,
 }
 
 #[derive(Debug)]
 struct Seen {
     type_id: ObjectTypeId,
     player: Option<PlayerId>,
-    tick: Tick,
-    position: Position,
+    curve: Curve,
     channel: u8,
-    /// The channel changed since the last position, so the distance to the next says nothing.
-    changed: bool,
+    /// Frame of the last enter, jump, repetition or change of channel.
+    disturbed: Tick,
 }
 
 #[derive(Debug)]
@@ -67,9 +78,20 @@ struct Avatar {
 }
 
 impl Checker {
-    /// An observer in a region of `rate_hz` steps per second.
+    /// An observer in a region of `rate_hz` steps per second; 60 where that does not divide the grid.
     pub fn new(rate_hz: u32) -> Self {
-        Self { step: TICKS_PER_SECOND / u64::from(rate_hz.clamp(1, 60)), ..Self::default() }
+        let rate = TickRate::from_hz(rate_hz.into()).or_else(|_| TickRate::from_hz(TICKS_PER_SECOND));
+        Self {
+            rate: rate.expect("the grid divides itself"),
+            promises: Vec::new(),
+            now: Tick(0),
+            looked: Tick(0),
+            held: BTreeMap::new(),
+            left: BTreeMap::new(),
+            avatars: BTreeMap::new(),
+            sightings: Vec::new(),
+            faults: Faults::default(),
+        }
     }
 
     /// What was found so far.
@@ -77,12 +99,44 @@ impl Checker {
         self.faults
     }
 
-    /// Updates are sent on steps: a period that is no multiple of the step alternates below the next one.
-    fn learn(&mut self, schemas: &[ObjectSchema]) {
-        let step = self.step.max(1);
-        let regular =
-            |schema: &ObjectSchema| schema.channels.map(|spec| spec.period_ticks().div_ceil(step) * step);
-        self.periods = schemas.iter().map(regular).collect();
+    /// What is drawn as of the newest frame at ticks of [`EVERY_TICKS`]; nothing if it was asked before.
+    /// `own` is the client's avatar.
+    pub fn look(&mut self, own: EntityId) -> &[Sighting] {
+        self.sightings.clear();
+        if self.now > self.looked {
+            self.looked = self.now;
+            let (now, promises) = (self.now, &self.promises);
+            let sighting = |(entity, seen): (&EntityId, &Seen)| {
+                let promise = promise(promises, seen.type_id, seen.channel, self.rate);
+                let tick = Tick(now.0.checked_sub(promise.delay_ticks)?);
+                if !tick.0.is_multiple_of(EVERY_TICKS) {
+                    return None;
+                }
+                let position = Position::from_metres(seen.curve.at(tick.0 as f64).0)?;
+                let role = match seen.player {
+                    Some(_) if *entity == own => Role::Own,
+                    Some(_) => Role::Other,
+                    None => Role::Ownerless,
+                };
+                Some(Sighting {
+                    entity: *entity,
+                    tick,
+                    position,
+                    channel: seen.channel,
+                    bound_metres: promise.bound_metres,
+                    calm: tick > seen.disturbed + SETTLING_TICKS,
+                    role,
+                })
+            };
+            self.sightings.extend(self.held.iter().filter_map(sighting));
+        }
+        &self.sightings
+    }
+
+    /// The world went back in time: curves may jump.
+    pub fn forgive(&mut self) {
+        let now = self.now;
+        self.held.values_mut().for_each(|seen| seen.disturbed = now);
     }
 
     fn flicker(&mut self, entity: EntityId, why: &'static str) {
@@ -101,10 +155,25 @@ impl Checker {
     }
 }
 
+impl Promise {
+    fn of(spec: &ChannelSpec, rate: TickRate) -> Self {
+        let bound_metres = f64::from(spec.precision_cm) / 100.0;
+        Self { delay_ticks: spec.delay_ticks(rate), bound_metres }
+    }
+}
+
+fn promise(promises: &[[Promise; 4]], type_id: ObjectTypeId, channel: u8, rate: TickRate) -> Promise {
+    let channel = usize::from(channel.min(3));
+    let known = promises.get(usize::from(type_id.0)).map(|channels| channels[channel]);
+    known.unwrap_or_else(|| Promise::of(&ChannelSpec::DEFAULT[channel], rate))
+}
+
 impl Witness for Checker {
     fn frame(&mut self, frame: &Frame, schemas: &[ObjectSchema]) {
-        if self.periods.len() != schemas.len() {
-            self.learn(schemas);
+        if self.promises.len() != schemas.len() {
+            let rate = self.rate;
+            let promises = |schema: &ObjectSchema| schema.channels.map(|spec| Promise::of(&spec, rate));
+            self.promises = schemas.iter().map(promises).collect();
         }
         self.now = frame.tick;
         self.left.retain(|_, left| frame.tick.saturating_since(*left) < FLICKER_TICKS);
@@ -118,24 +187,21 @@ impl Witness for Checker {
 
     fn enter(&mut self, enter: &EnterEntry<'_>) {
         let held = self.held.contains_key(&enter.entity);
-        if held && enter.again {
-            return;
-        }
-        if held {
+        if held && !enter.again {
             self.flicker(enter.entity, "it enters while it is held");
-        } else if self.left.remove(&enter.entity).is_some() {
+        } else if !held && self.left.remove(&enter.entity).is_some() {
             self.flicker(enter.entity, "it left a moment ago");
         }
         if let Some(player) = enter.player {
             self.meet_player(player, enter.entity);
         }
+        let velocity = enter.pose.velocity.map(f64::from);
         let seen = Seen {
             type_id: enter.type_id,
             player: enter.player,
-            tick: enter.tick,
-            position: enter.pose.position,
+            curve: Curve::new(enter.tick, enter.pose.position.metres(), velocity, enter.pose.yaw),
             channel: enter.channel,
-            changed: false,
+            disturbed: self.now,
         };
         self.held.insert(enter.entity, seen);
     }
@@ -146,27 +212,22 @@ impl Witness for Checker {
             debug!(entity = %update.entity, tick = %self.now, "update for an object that is not held");
             return;
         };
-        if seen.channel != update.channel {
-            seen.channel = update.channel;
-            seen.changed = true;
+        if seen.channel != update.channel || update.snap || update.complete {
+            seen.disturbed = self.now;
         }
-        let Some(position) = update.position else { return };
-        if update.tick <= seen.tick {
-            // A complete update repeats what a lost frame may have said.
-            if !update.complete {
-                self.faults.double_steps += 1;
-                debug!(entity = %update.entity, tick = %update.tick, before = %seen.tick, "double step");
-            }
-            return;
-        }
-        let channels = self.periods.get(usize::from(seen.type_id.0));
-        let period = channels.map_or(u64::MAX, |periods| periods[usize::from(seen.channel.min(3))]);
-        let distance = update.tick.saturating_since(seen.tick);
-        if distance > period && !seen.changed && !update.snap && position != seen.position {
-            self.faults.stalls += 1;
-            debug!(entity = %update.entity, tick = %update.tick, distance, period, "stall");
-        }
-        (seen.tick, seen.position, seen.changed) = (update.tick, position, false);
+        seen.channel = update.channel;
+        let (Some(position), Some(velocity)) = (update.position, update.velocity) else { return };
+        let delay = promise(&self.promises, seen.type_id, seen.channel, self.rate).delay_ticks;
+        seen.curve.forget_before(self.now.0.saturating_sub(2 * TICKS_PER_SECOND) as f64);
+        seen.curve.push(
+            self.now,
+            delay,
+            update.tick,
+            position.metres(),
+            velocity.map(f64::from),
+            update.yaw,
+            update.snap,
+        );
     }
 
     fn leave(&mut self, entity: EntityId, reason: LeaveReason) {

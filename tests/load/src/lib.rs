@@ -3,17 +3,19 @@
 //!
 //! ```text
 //!   trace ──▶ fleet ──▶ bot (one per player) ──▶ horizon-client ──▶ the world
-//!                        │  checker: stalls, steps back, flickers, gaps at crossings
+//!                        │  checker: flickers, strays, gaps at crossings
+//!                        │  references: what everybody draws, side by side
 //!                        │  ledger:  every input once and in order
 //!                        └▶ totals: one JSON object at the end
 //! ```
 //!
-//! [`checker`], [`ledger`] and [`trace`] are pure; [`bot`] and [`fleet`] are the shell around them.
+//! [`checker`], [`ledger`], [`references`] and [`trace`] are pure; [`bot`] and [`fleet`] are the shell around them.
 
 pub mod bot;
 pub mod checker;
 pub mod fleet;
 pub mod ledger;
+pub mod references;
 pub mod totals;
 pub mod trace;
 pub mod walker;

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::checker::{EventNumbers, Faults, Gap};
 use crate::ledger::Audit;
+use crate::references::{Comparisons, References};
 
 /// Gaps shown in a status line.
 const LAST_GAPS: usize = 10;
@@ -16,6 +17,7 @@ const LAST_GAPS: usize = 10;
 #[derive(Debug)]
 pub struct Totals {
     inner: Mutex<Inner>,
+    references: References,
 }
 
 #[derive(Debug)]
@@ -58,10 +60,6 @@ pub struct Sums {
     pub events_duplicated: u64,
     /// Events delivered.
     pub events: u64,
-    /// Due updates that never came.
-    pub stalls: u64,
-    /// Positions that were not newer.
-    pub double_steps: u64,
     /// Objects that went and came.
     pub flickers: u64,
     /// Updates about objects that are not held.
@@ -79,11 +77,18 @@ pub struct Sums {
 }
 
 /// The object of the last line.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Summary {
     /// Everything that is added up.
     #[serde(flatten)]
     pub sums: Sums,
+    /// Objects drawn elsewhere than their channels allow, counted ten times a second.
+    pub astray: u64,
+    /// Comparisons of which those are a part.
+    pub compared: u64,
+    /// 99th percentile of the distance in metres between what an observer draws of an avatar and what its
+    /// owner draws, by channel of the observer.
+    pub error_p99_m: [f64; 4],
     /// Median of the ticks without a frame at crossings.
     pub gap_ticks_p50: u64,
     /// 99th percentile of them.
@@ -123,11 +128,16 @@ impl Default for Totals {
             control_gaps: histogram(),
             last_gaps: VecDeque::new(),
         };
-        Self { inner: Mutex::new(inner) }
+        Self { inner: Mutex::new(inner), references: References::default() }
     }
 }
 
 impl Totals {
+    /// What everybody draws, side by side.
+    pub const fn references(&self) -> &References {
+        &self.references
+    }
+
     /// A player is in the world.
     pub fn joined(&self) {
         let mut inner = self.lock();
@@ -167,8 +177,6 @@ impl Totals {
     /// What a checker found in a whole session.
     pub fn session_ended(&self, faults: Faults, events: EventNumbers) {
         self.count(|sum| {
-            sum.stalls += faults.stalls;
-            sum.double_steps += faults.double_steps;
             sum.flickers += faults.flickers;
             sum.strays += faults.strays;
             sum.events_lost += events.lost;
@@ -205,10 +213,14 @@ impl Totals {
 
     /// The object of the last line.
     pub fn summary(&self) -> Summary {
+        let Comparisons { compared, astray, error_p99_metres } = self.references.comparisons();
         let inner = self.lock();
         let (crossing, control) = (&inner.crossing_gaps, &inner.control_gaps);
         Summary {
             sums: inner.sum,
+            astray,
+            compared,
+            error_p99_m: error_p99_metres,
             gap_ticks_p50: crossing.value_at_quantile(0.5),
             gap_ticks_p99: crossing.value_at_quantile(0.99),
             gap_ticks_max: crossing.max(),
@@ -254,8 +266,8 @@ mod tests {
             ("gap_ticks_p99", 3),
             ("gap_ticks_max", 3),
             ("gap_ticks_control_p99", 0),
-            ("stalls", 0),
-            ("double_steps", 0),
+            ("astray", 0),
+            ("compared", 0),
             ("flickers", 0),
             ("teleports", 0),
             ("resyncs", 0),
@@ -264,5 +276,6 @@ mod tests {
         ] {
             assert_eq!(value[key], expected, "{key}");
         }
+        assert_eq!(value["error_p99_m"], serde_json::json!([0.0, 0.0, 0.0, 0.0]));
     }
 }

@@ -18,7 +18,7 @@ const LEAVE_WITHIN: Duration = Duration::from_secs(60);
 const TELL_EVERY: u64 = 10;
 
 /// What the bots count, in the order of the result.
-const COUNTED: [&str; 17] = [
+const COUNTED: [&str; 18] = [
     "crossings",
     "players",
     "disconnects",
@@ -32,8 +32,9 @@ const COUNTED: [&str; 17] = [
     "gap_ticks_p99",
     "gap_ticks_max",
     "gap_ticks_control_p99",
-    "stalls",
-    "double_steps",
+    "astray",
+    "compared",
+    "error_p99_m",
     "flickers",
     "teleports",
 ];
