@@ -276,15 +276,7 @@ impl Visitor for Client {
         if let (Some(position), Some(velocity)) = (update.position, update.velocity) {
             let (frame, velocity) = (self.frame_tick, velocity.map(f64::from));
             seen.curve.forget_before(frame.0.saturating_sub(120) as f64);
-            seen.curve.push(
-                frame,
-                delay,
-                update.tick,
-                position.metres(),
-                velocity,
-                update.yaw,
-                update.snap,
-            );
+            seen.curve.push(frame, delay, update.tick, position.metres(), velocity, update.yaw, update.snap);
         }
     }
 

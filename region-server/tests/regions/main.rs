@@ -120,7 +120,23 @@ fn walking_over_a_border_is_seen_by_nobody() {
             assert_eq!(client.faults, Faults::default(), "player {} with seed {seed}", client.player);
             assert_eq!(client.resyncs, 0);
         }
+        assert!(world.references.compared > 10_000, "{} comparisons", world.references.compared);
     }
+}
+
+/// Control: a client that reads nothing for two seconds goes on drawing, and the same eyes see where.
+#[test]
+fn whoever_reads_nothing_draws_astray() {
+    let plugins = build::own_plugins(&["movement", "ledger", "chat"]);
+    let mut world = Harness::new(plugins.path(), 2, 30, 6, Delays::SHORT);
+    let walkers = walkers(&mut world, 2, 9.0);
+    play(&mut world, &walkers, 9, |world, second| {
+        // The walkers turn after three seconds and after nine.
+        let client = world.clients.get_mut(&PlayerId(1)).expect("joined");
+        client.blind = (2..4).contains(&second);
+    });
+    let astray = |player| world.clients[&PlayerId(player)].faults.astray.len();
+    assert!(astray(1) > 20, "{} of {} comparisons", astray(1), world.references.compared);
 }
 
 /// Where four regions meet, with an edge that foresees nothing: a player who turns from one neighbour
