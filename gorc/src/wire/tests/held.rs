@@ -1,0 +1,51 @@
+//! The quick way of reading a short update is the exact one.
+
+use proptest::prelude::*;
+
+use super::super::held::Held;
+use super::super::short::Low;
+use super::*;
+
+proptest! {
+    /// Wherever the quick way dares to go, it arrives where whole numbers of any size do.
+    #[test]
+    fn the_quick_way_is_the_exact_way(
+        place in prop::array::uniform3(prop_oneof![-2000_i64..2000, -10_000_000_000_i64..10_000_000_000]),
+        velocity in prop::array::uniform3(prop_oneof![-512..=512_i32, -600..600_i32]),
+        ticks in prop_oneof![-64_i64..256, -2050_i64..=2050],
+        axes in prop::array::uniform3(0_i32..1024),
+        told in prop::array::uniform3(-256_i32..256),
+        own in 0_u8..4,
+        channel in 0_u8..4,
+    ) {
+        let entity = EntityId::from_bits(1).unwrap();
+        let tick = Tick(1 << 40);
+        let start = Knot { tick, place, velocity, yaw: 0, own_yaw: false };
+        let bits = LATTICES[usize::from(channel)].axis_bits;
+        let low = Low { bits, axes: axes.map(|axis| axis & ((1 << bits) - 1)) };
+        let (mut quick, mut exact) = (Held::new(entity, own, &start).unwrap(), Held::new(entity, own, &start).unwrap());
+        let then = Tick((tick.0 as i64 + ticks) as u64);
+        let quickly = quick.advance(channel, then, low, told);
+        let exactly = exact.advance_far(channel, then, low, told);
+        prop_assert!(exactly.is_some());
+        if quickly.is_some() {
+            prop_assert_eq!(quickly, exactly);
+            prop_assert_eq!(quick.knot(), exact.knot());
+        } else {
+            prop_assert_eq!(quick.knot(), Held::new(entity, own, &start).unwrap().knot());
+        }
+    }
+}
+
+/// An object that walks inside a cell is told the quick way.
+#[test]
+fn walking_is_quick() {
+    for channel in 0..4 {
+        let knot =
+            Knot { tick: Tick(600), place: [50, 40, 10], velocity: [12, -7, 0], yaw: 0, own_yaw: false };
+        let mut held = Held::new(EntityId::from_bits(1).unwrap(), channel, &knot).unwrap();
+        let low = Low { bits: LATTICES[usize::from(channel)].axis_bits, axes: [53, 39, 10] };
+        assert!(held.advance(channel, Tick(610), low, [12, -7, 0]).is_some());
+        assert_eq!(held.knot().place, [53, 39, 10]);
+    }
+}
