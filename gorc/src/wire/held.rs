@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use horizon_model::{Cell, EntityId, Position, Tick};
+use horizon_model::{EntityId, Position, Tick};
 
 use super::knot::Knot;
 use super::lattice::{STEPS_PER_CELL, place_in, split};

@@ -65,7 +65,7 @@ const fn layout(first: u8) -> Layout {
         velocities: velocities as u8,
         yaw_at: yaw_at as u8,
         bytes: bits.div_ceil(8) as u8,
-        spare: if bits % 8 == 0 { 0 } else { u8::MAX << (bits % 8) },
+        spare: if bits.is_multiple_of(8) { 0 } else { u8::MAX << (bits % 8) },
     }
 }
 
