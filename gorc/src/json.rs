@@ -214,7 +214,7 @@ impl<'de> serde::de::Visitor<'de> for Ops<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut ops: A) -> Result<(), A::Error> {
         while let Some(op) = ops.next_element::<Op<'de>>()? {
-            visit(&op, self.frame_tick, self.visitor).map_err(|lacks| A::Error::custom(lacks))?;
+            visit(&op, self.frame_tick, self.visitor).map_err(A::Error::custom)?;
         }
         Ok(())
     }

@@ -59,28 +59,17 @@ impl<'a> Reader<'a> {
         Ok(byte)
     }
 
-    /// The next 16 bytes as a number, the lowest first; zeros beyond the end.
+    /// All bytes not read yet.
     #[inline]
-    pub(crate) fn window(&self) -> u128 {
-        let rest = &self.body[self.at..];
-        let window = match rest.first_chunk::<16>() {
-            Some(window) => *window,
-            None => {
-                let mut window = [0; 16];
-                window[..rest.len()].copy_from_slice(rest);
-                window
-            }
-        };
-        u128::from_le_bytes(window)
+    pub(crate) fn rest(&self) -> &'a [u8] {
+        &self.body[self.at..]
     }
 
+    /// Goes on at offset `at` of the body.
     #[inline]
-    pub(crate) fn skip(&mut self, len: usize) -> Result<(), DecodeError> {
-        if len > self.remaining() {
-            return Err(DecodeError::Truncated { at: self.at });
-        }
-        self.at += len;
-        Ok(())
+    pub(crate) fn seek(&mut self, at: usize) {
+        debug_assert!(at <= self.body.len(), "an offset of the body");
+        self.at = at;
     }
 
     pub(crate) fn varint(&mut self) -> Result<u64, DecodeError> {

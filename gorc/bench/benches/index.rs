@@ -28,9 +28,8 @@ fn query(c: &mut Criterion) {
         let asked: Vec<[f32; 2]> = pairs.iter().step_by(size / ASKED).copied().collect();
         let (grid, rstar) = (points.grid(), points.rstar());
         let kiddo = KdTree::new_from_slice(&pairs).expect("points are finite");
-        let mut hits = Hits::default();
-        let mut ours = |isa| {
-            let mut bands = [0_u64; 4];
+        let ours = |isa| {
+            let (mut hits, mut bands) = (Hits::default(), [0_u64; 4]);
             for at in &asked {
                 grid.query(isa, [at[0], at[1], 0.0], &limits, &mut hits);
                 for band in hits.bands() {
@@ -61,6 +60,7 @@ fn query(c: &mut Criterion) {
         assert_eq!(by_rstar(), by_kiddo(), "they find the same");
         for isa in Isa::available() {
             assert_eq!(ours(isa), by_rstar(), "they find the same");
+            let mut hits = Hits::default();
             group.bench_function(BenchmarkId::new(isa.name(), size), |b| {
                 b.iter(|| {
                     for at in &asked {

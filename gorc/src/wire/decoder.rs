@@ -1,10 +1,10 @@
 //! Reads binary bodies.
 
-use horizon_model::{EntityId, ObjectTypeId, PlayerId, Pose, Tick};
+use horizon_model::{EntityId, ObjectTypeId, PlayerId, Pose, Position, Tick};
 
 use super::held::{Held, HeldObjects};
 use super::knot::Knot;
-use super::lattice::{LATTICES, MAX_VELOCITY_STEPS, dequantise_yaw, heading, point};
+use super::lattice::{MAX_VELOCITY_STEPS, dequantise_yaw, heading, told_mps};
 use super::short::unpack;
 use super::visitor::{Density, Enter, LeaveReason, MAX_FIELDS, Update, Visitor};
 use super::{KIND_MASK, MAX_ALIAS, REASON_SHIFT, enter_flag, entry::Section, long_flag, update_byte};
@@ -88,8 +88,8 @@ impl Decoder {
     }
 
     #[cfg(test)]
-    pub(super) fn last_knot(&mut self, alias: u16) -> Option<&Knot> {
-        self.held.get_mut(alias).map(|held| &held.knot)
+    pub(super) fn last_knot(&mut self, alias: u16) -> Option<Knot> {
+        self.held.last_knot(alias)
     }
 
     fn leaves(
@@ -140,7 +140,7 @@ impl Decoder {
             };
             let at = reader.at();
             let mut knot = knot(reader, frame_tick, flags & enter_flag::VELOCITY != 0)?;
-            let position = point(channel, knot.place).ok_or(DecodeError::Place { at })?;
+            let held = Held::new(entity, channel, &knot).ok_or(DecodeError::Place { at })?;
             if flags & enter_flag::YAW != 0 {
                 let at = reader.at();
                 knot.yaw = reader.byte()?;
@@ -151,7 +151,7 @@ impl Decoder {
             let mut slots = [(0_u8, &[][..]); MAX_FIELDS];
             let fields = if flags & enter_flag::FIELDS != 0 { fields(reader, &mut slots)? } else { &[] };
 
-            if let Some(displaced) = self.held.insert(alias, Held { entity, channel, knot }) {
+            if let Some(displaced) = self.held.insert(alias, held) {
                 visitor.leave(displaced, LeaveReason::OutOfRange);
             }
             visitor.enter(Enter {
@@ -159,7 +159,11 @@ impl Decoder {
                 type_id: ObjectTypeId(type_id),
                 player,
                 tick: knot.tick,
-                pose: Pose { position, velocity: mps(channel, knot.velocity), yaw: dequantise_yaw(knot.yaw) },
+                pose: Pose {
+                    position: held.position(),
+                    velocity: told_mps(channel, knot.velocity),
+                    yaw: dequantise_yaw(knot.yaw),
+                },
                 channel,
                 again: flags & enter_flag::AGAIN != 0,
                 fields,
@@ -199,87 +203,84 @@ impl Decoder {
         visitor: &mut dyn Visitor,
     ) -> Result<(), DecodeError> {
         let mut aliases = Aliases::default();
-        loop {
-            let at = reader.at();
-            let first = reader.byte()?;
+        let mut rest = reader.rest();
+        let end = reader.at() + rest.len();
+        if rest.is_empty() {
+            return Err(DecodeError::Truncated { at: end });
+        }
+        while let Some((&first, mut tail)) = rest.split_first() {
+            let at = end - rest.len();
             let mut gap = u32::from(first >> update_byte::GAP_SHIFT);
             if gap == update_byte::GAP_FOLLOWS {
-                gap = gap.saturating_add(reader.varint_u32()?);
+                if let Some((&more @ 0..0x80, after)) = tail.split_first() {
+                    (gap, tail) = (gap + u32::from(more), after);
+                } else {
+                    reader.seek(at + 1);
+                    gap = gap.saturating_add(reader.varint_u32()?);
+                    tail = reader.rest();
+                }
             }
             let alias = aliases.after(gap, at)?;
-            match first & update_byte::SHAPE_MASK {
+            rest = match first & update_byte::SHAPE_MASK {
                 update_byte::RESERVED => return Err(DecodeError::Reserved { at }),
                 update_byte::LONG => {
-                    let channel = first >> update_byte::CHANNEL_SHIFT & 3;
-                    self.long(reader, channel, alias, frame_tick, visitor)?;
+                    reader.seek(end - tail.len());
+                    self.long(reader, first >> update_byte::CHANNEL_SHIFT & 3, alias, frame_tick, visitor)?;
+                    reader.rest()
                 }
-                _ => self.short(reader, first, alias, frame_tick, visitor)?,
-            }
-            if reader.remaining() == 0 {
-                return Ok(());
-            }
+                _ => self.short(tail, end, first, alias, frame_tick, visitor)?,
+            };
         }
+        reader.seek(end);
+        Ok(())
     }
 
-    #[inline]
-    fn short(
+    /// Reads the update whose `body` follows its gap, and returns what follows it. `end` is the offset of
+    /// the end.
+    #[inline(always)]
+    fn short<'b>(
         &mut self,
-        reader: &mut Reader<'_>,
+        body: &'b [u8],
+        end: usize,
         first: u8,
         alias: u16,
         frame_tick: Tick,
         visitor: &mut dyn Visitor,
-    ) -> Result<(), DecodeError> {
-        let at = reader.at();
-        let said = unpack(first, reader.window());
-        reader.skip(said.bytes)?;
+    ) -> Result<&'b [u8], DecodeError> {
+        let at = end - body.len();
+        let Some((said, rest)) = unpack(first, body) else {
+            return Err(DecodeError::Truncated { at });
+        };
         if said.is_padded {
             return Err(DecodeError::Reserved { at });
         }
         if said.is_longwinded {
             return Err(DecodeError::Velocity { at });
         }
-        let tick = Tick(frame_tick.0.checked_sub(said.lag_ticks).ok_or(DecodeError::Tick { at })?);
+        let Some(tick) = frame_tick.0.checked_sub(said.lag_ticks) else {
+            return Err(DecodeError::Tick { at });
+        };
+        let tick = Tick(tick);
         let Some(held) = self.held.get_mut(alias) else {
             self.strays += 1;
-            return Ok(());
+            return Ok(rest);
         };
         let channel = first >> update_byte::CHANNEL_SHIFT & 3;
-        let half = 1_i64 << (LATTICES[usize::from(channel)].axis_bits - 1);
-        let expected = held.knot.expected(held.channel, channel, tick);
-        // The number with these low bits in `expected - half .. expected + half`.
-        let axis = |n: usize| {
-            let lowest = expected[n].wrapping_sub(half);
-            let above = i64::from(said.low[n]).wrapping_sub(lowest) & (2 * half - 1);
-            lowest.wrapping_add(above)
-        };
-        let place = [axis(0), axis(1), axis(2)];
-        let Some(position) = point(channel, place) else { return Err(DecodeError::Place { at }) };
-        let velocity = mps(channel, said.velocity);
+        let velocity = told_mps(channel, said.velocity);
         let yaw = match said.yaw {
             Some(yaw) => Some(dequantise_yaw(yaw)),
             None => heading(velocity),
         };
-        held.channel = channel;
-        held.knot = Knot {
-            tick,
-            place,
-            velocity: said.velocity,
-            yaw: said.yaw.unwrap_or(0),
-            own_yaw: said.yaw.is_some(),
-        };
-        visitor.update(Update {
-            entity: held.entity,
-            tick,
-            channel,
-            position: Some(position),
-            velocity: Some(velocity),
-            yaw,
-            snap: false,
-            complete: false,
-            fields: &[],
-        });
-        Ok(())
+        // Two calls, so that the common one is not kept waiting for what the two have in common.
+        let entity = held.entity;
+        if let Some(position) = held.advance(channel, tick, said.low, said.velocity) {
+            visitor.update(placed(entity, tick, channel, position, velocity, yaw));
+        } else {
+            let position = held.advance_far(channel, tick, said.low, said.velocity);
+            let Some(position) = position else { return Err(DecodeError::Place { at }) };
+            visitor.update(placed(entity, tick, channel, position, velocity, yaw));
+        }
+        Ok(rest)
     }
 
     fn long(
@@ -302,11 +303,10 @@ impl Decoder {
         if has_place {
             let at = reader.at();
             let mut knot = knot(reader, frame_tick, flags & long_flag::VELOCITY != 0)?;
-            let position = point(channel, knot.place).ok_or(DecodeError::Place { at })?;
             if flags & long_flag::YAW != 0 {
                 (knot.yaw, knot.own_yaw) = (reader.byte()?, true);
             }
-            told = Some((knot, position));
+            told = Some((knot, at));
         }
         let mut slots = [(0_u8, &[][..]); MAX_FIELDS];
         let fields = if flags & long_flag::FIELDS != 0 { fields(reader, &mut slots)? } else { &[] };
@@ -315,10 +315,10 @@ impl Decoder {
             self.strays += 1;
             return Ok(());
         };
-        let velocity = told.map(|(knot, _)| mps(channel, knot.velocity));
+        let velocity = told.map(|(knot, _)| told_mps(channel, knot.velocity));
         let mut yaw = velocity.and_then(heading);
-        if let Some((knot, _)) = told {
-            (held.channel, held.knot) = (channel, knot);
+        if let Some((knot, at)) = told {
+            *held = Held::new(held.entity, channel, &knot).ok_or(DecodeError::Place { at })?;
             if knot.own_yaw {
                 yaw = Some(dequantise_yaw(knot.yaw));
             }
@@ -327,7 +327,7 @@ impl Decoder {
             entity: held.entity,
             tick: told.map_or(frame_tick, |(knot, _)| knot.tick),
             channel,
-            position: told.map(|(_, position)| position),
+            position: told.map(|_| held.position()),
             velocity,
             yaw,
             snap: flags & long_flag::SNAP != 0,
@@ -386,6 +386,29 @@ fn count(reader: &mut Reader<'_>, entry_bytes: usize) -> Result<u64, DecodeError
     Ok(count)
 }
 
+/// What a short update tells.
+#[inline(always)]
+fn placed(
+    entity: EntityId,
+    tick: Tick,
+    channel: u8,
+    position: Position,
+    velocity: [f32; 3],
+    yaw: Option<f32>,
+) -> Update<'static> {
+    Update {
+        entity,
+        tick,
+        channel,
+        position: Some(position),
+        velocity: Some(velocity),
+        yaw,
+        snap: false,
+        complete: false,
+        fields: &[],
+    }
+}
+
 /// Lag, place and velocity in full; without a heading.
 fn knot(reader: &mut Reader<'_>, frame_tick: Tick, moves: bool) -> Result<Knot, DecodeError> {
     let at = reader.at();
@@ -401,12 +424,6 @@ fn knot(reader: &mut Reader<'_>, frame_tick: Tick, moves: bool) -> Result<Knot, 
         }
     }
     Ok(Knot { tick, place, velocity, yaw: 0, own_yaw: false })
-}
-
-#[inline]
-fn mps(channel: u8, velocity: [i32; 3]) -> [f32; 3] {
-    let [x, y, z] = LATTICES[usize::from(channel & 3)].mps(velocity);
-    [x as f32, y as f32, z as f32]
 }
 
 fn fields<'a, 's>(

@@ -36,44 +36,16 @@ impl Knot {
     /// Where a knot of `channel` at `tick` is expected after this one, which is in the numbers of `own`:
     /// the lattice number nearest to the continuation, halves upwards. Exact, so that every reader
     /// expects the same.
-    #[inline]
     pub(super) fn expected(&self, own: u8, channel: u8, tick: Tick) -> [i64; 3] {
         let ticks = tick.0.wrapping_sub(self.tick.0) as i64;
-        let [vx, vy, vz] = self.velocity;
-        let moved = [
-            i64::from(vx).wrapping_mul(ticks),
-            i64::from(vy).wrapping_mul(ticks),
-            i64::from(vz).wrapping_mul(ticks),
-        ];
-        // In one lattice, a velocity step is a position step in 30 ticks on channel 0, in 75 on others.
-        match (own, channel) {
-            (0, 0) => advanced::<30>(self.place, moved),
-            (1, 1) | (2..4, 2..4) => advanced::<75>(self.place, moved),
-            _ => self.expected_elsewhere(own, channel, moved),
-        }
+        let (from, to) = (usize::from(own & 3), usize::from(channel & 3));
+        let (step, speed) = (STEP_CM[from] * TICKS_PER_SECOND as i64, SPEED_CMPS[from].wrapping_mul(ticks));
+        let divisor = STEP_CM[to] * TICKS_PER_SECOND as i64;
+        [0, 1, 2].map(|n: usize| {
+            let sixtieths = self.place[n]
+                .wrapping_mul(step)
+                .wrapping_add(i64::from(self.velocity[n]).wrapping_mul(speed));
+            sixtieths.wrapping_mul(2).wrapping_add(divisor).div_euclid(2 * divisor)
+        })
     }
-
-    #[cold]
-    fn expected_elsewhere(&self, own: u8, channel: u8, moved: [i64; 3]) -> [i64; 3] {
-        let own = usize::from(own & 3);
-        let step = STEP_CM[own] * TICKS_PER_SECOND as i64;
-        let sixtieths = [0, 1, 2].map(|n: usize| {
-            self.place[n].wrapping_mul(step).wrapping_add(moved[n].wrapping_mul(SPEED_CMPS[own]))
-        });
-        match channel & 3 {
-            0 => advanced::<300>([0; 3], sixtieths),
-            1 => advanced::<1500>([0; 3], sixtieths),
-            _ => advanced::<3000>([0; 3], sixtieths),
-        }
-    }
-}
-
-/// `place` and `by / DIVISOR` more, rounded, halves upwards.
-#[inline]
-fn advanced<const DIVISOR: i64>(place: [i64; 3], by: [i64; 3]) -> [i64; 3] {
-    let axis = |n: usize| {
-        let whole = by[n].wrapping_mul(2).wrapping_add(DIVISOR).div_euclid(2 * DIVISOR);
-        place[n].wrapping_add(whole)
-    };
-    [axis(0), axis(1), axis(2)]
 }

@@ -29,12 +29,13 @@ struct Layout {
     velocity_at: u8,
     velocities: u8,
     yaw_at: u8,
-    bits: u8,
     bytes: u8,
+    /// The spare bits of the last byte.
+    spare: u8,
 }
 
 /// By the five low bits of the first byte. Those that are no short update are never looked up.
-const LAYOUTS: [Layout; 32] = {
+static LAYOUTS: [Layout; 32] = {
     let mut layouts = [layout(0); 32];
     let mut first = 1;
     while first < 32 {
@@ -55,6 +56,7 @@ const fn layout(first: u8) -> Layout {
     let velocity_at = lattice.lag_bits + 3 * lattice.axis_bits;
     let yaw_at = velocity_at + velocities * lattice.velocity_bits;
     let bits = yaw_at + if shape & update_byte::YAW == 0 { 0 } else { 8 };
+    assert!(yaw_at > 0 && yaw_at < 64 && bits <= 72, "a short update is a word and a byte");
     Layout {
         lag_bits: lattice.lag_bits as u8,
         axis_bits: lattice.axis_bits as u8,
@@ -62,8 +64,8 @@ const fn layout(first: u8) -> Layout {
         velocity_at: velocity_at as u8,
         velocities: velocities as u8,
         yaw_at: yaw_at as u8,
-        bits: bits as u8,
         bytes: bits.div_ceil(8) as u8,
+        spare: if bits.is_multiple_of(8) { 0 } else { u8::MAX << (bits % 8) },
     }
 }
 
@@ -134,13 +136,17 @@ fn gap_varint(value: u32) -> (u32, u32) {
     }
 }
 
+/// The low bits of three lattice numbers.
+#[derive(Clone, Copy)]
+pub(super) struct Low {
+    pub(super) bits: u32,
+    pub(super) axes: [i32; 3],
+}
+
 /// What a short update says, before it is known of whom.
 pub(super) struct Unpacked {
-    /// Bytes after the gap.
-    pub(super) bytes: usize,
     pub(super) lag_ticks: u64,
-    /// The low bits of the lattice numbers.
-    pub(super) low: [u32; 3],
+    pub(super) low: Low,
     pub(super) velocity: [i32; 3],
     pub(super) yaw: Option<u8>,
     /// Padding that is not zero.
@@ -149,29 +155,36 @@ pub(super) struct Unpacked {
     pub(super) is_longwinded: bool,
 }
 
-/// Reads what follows the gap of the update that begins with `first`; `window` begins there.
-#[inline]
-pub(super) fn unpack(first: u8, window: u128) -> Unpacked {
+/// Reads what follows the gap of the update that begins with `first`, from the start of `body`. Returns
+/// the rest too, or `None` if the body ends before.
+#[inline(always)]
+pub(super) fn unpack(first: u8, body: &[u8]) -> Option<(Unpacked, &[u8])> {
     let layout = &LAYOUTS[usize::from(first & 31)];
-    let bytes = usize::from(layout.bytes);
-    let packed = window & (u128::MAX >> (128 - 8 * bytes));
-    let low = packed as u64;
-    let axes = low >> layout.lag_bits;
-    let axis_mask = (1_u32 << layout.axis_bits) - 1;
-    let axis = |n: u8| (axes >> (n * layout.axis_bits)) as u32 & axis_mask;
-    let speeds = (low & ((1 << layout.yaw_at) - 1)) >> layout.velocity_at;
+    let (said, rest) = body.split_at_checked(usize::from(layout.bytes))?;
+    let word = match body.first_chunk::<8>() {
+        Some(word) => u64::from_le_bytes(*word),
+        None => said.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)),
+    };
+    let last = *said.last()?;
+    let axes = word >> layout.lag_bits;
+    let axis_mask = (1_i32 << layout.axis_bits) - 1;
+    let axis = |n: u8| (axes >> (n * layout.axis_bits)) as i32 & axis_mask;
+    // A heading or the next update may follow in the word.
+    let speeds = (word & ((1 << layout.yaw_at) - 1)) >> layout.velocity_at;
     let sign = 32 - layout.velocity_bits;
     let speed = |n: u8| ((speeds >> (n * layout.velocity_bits)) as i32) << sign >> sign;
     let [vx, vy, vz] = [speed(0), speed(1), speed(2)];
-    let has_yaw = first & update_byte::YAW != 0;
+    // Of the byte after the word, only a heading is told, and only as its last byte.
+    let beyond = if layout.bytes > 8 { u64::from(last) << (64 - layout.yaw_at) } else { 0 };
+    let yaw = (word >> layout.yaw_at | beyond) as u8;
     let telling = if layout.velocities == 3 { vz } else { vx | vy };
-    Unpacked {
-        bytes,
-        lag_ticks: 2 * (low & ((1 << layout.lag_bits) - 1)),
-        low: [axis(0), axis(1), axis(2)],
+    let unpacked = Unpacked {
+        lag_ticks: 2 * (word & ((1 << layout.lag_bits) - 1)),
+        low: Low { bits: layout.axis_bits.into(), axes: [axis(0), axis(1), axis(2)] },
         velocity: [vx, vy, vz],
-        yaw: has_yaw.then_some((packed >> layout.yaw_at) as u8),
-        is_padded: packed >> layout.bits != 0,
+        yaw: (first & update_byte::YAW != 0).then_some(yaw),
+        is_padded: last & layout.spare != 0,
         is_longwinded: (telling == 0) & (layout.velocities != 0),
-    }
+    };
+    Some((unpacked, rest))
 }

@@ -89,8 +89,11 @@ pub(crate) fn unhex(text: &str) -> Vec<u8> {
     (0..text.len()).step_by(2).map(|n| u8::from_str_radix(&text[n..n + 2], 16).unwrap()).collect()
 }
 
-/// The bodies of `vectors.json`, each case with its frames of tick, binary and JSON.
-pub(crate) fn cases() -> Vec<(String, Vec<(u64, Vec<u8>, String)>)> {
+/// One frame: its tick, and the body as binary and as JSON.
+pub(crate) type Frame = (u64, Vec<u8>, String);
+
+/// The bodies of `vectors.json`: each case and its frames.
+pub(crate) fn cases() -> Vec<(String, Vec<Frame>)> {
     let vectors: Value = serde_json::from_str(VECTORS).unwrap();
     let frame = |frame: &Value| {
         let (tick, binary) = (frame["tick"].as_u64().unwrap(), frame["binary"].as_str().unwrap());

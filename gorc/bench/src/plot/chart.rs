@@ -24,11 +24,13 @@ const STYLE: &str = "<style>
 </style>";
 
 /// Points that are joined, by rising x; all coordinates positive.
+#[derive(Clone)]
 pub(super) struct Line {
     pub(super) points: Vec<(f64, f64)>,
 }
 
 /// One line with its axes.
+#[derive(Clone)]
 pub(super) struct Chart<'a> {
     pub(super) x: &'a str,
     pub(super) y: &'a str,

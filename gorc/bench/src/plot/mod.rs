@@ -1,4 +1,4 @@
-//! How cost grows with players and with density, as a picture.
+//! How cost grows with players, with density and with observers, as a picture.
 
 mod chart;
 
@@ -15,6 +15,9 @@ const NEIGHBOURS: f64 = 50.0;
 /// Players within 50 m of each, with 2000 in all.
 const DENSITIES: [f64; 6] = [12.5, 25.0, 50.0, 100.0, 200.0, 400.0];
 const PLAYERS_OF_DENSITIES: usize = 2_000;
+/// Observers of 10,000 players.
+const OBSERVERS: [usize; 5] = [100, 300, 1_000, 3_000, 10_000];
+const PLAYERS_OF_OBSERVERS: usize = 10_000;
 
 /// One measured point.
 #[derive(Debug, Clone, Copy)]
@@ -32,54 +35,67 @@ struct Point {
 pub fn plot(tell: &mut dyn FnMut(&str)) -> Result<String, RunError> {
     let mut by_players = Vec::new();
     for (count, seconds) in PLAYERS {
-        by_players.push(measure(count, NEIGHBOURS, seconds, count as f64, tell)?);
+        by_players.push(measure(count, count, NEIGHBOURS, seconds, tell)?.at(count as f64));
     }
     let mut by_density = Vec::new();
     for neighbours in DENSITIES {
-        by_density.push(measure(PLAYERS_OF_DENSITIES, neighbours, 5.0, neighbours, tell)?);
+        let count = PLAYERS_OF_DENSITIES;
+        by_density.push(measure(count, count, neighbours, 5.0, tell)?.at(neighbours));
     }
-    Ok(draw(&by_players, &by_density))
+    let mut by_observers = Vec::new();
+    for observers in OBSERVERS {
+        let point = measure(PLAYERS_OF_OBSERVERS, observers, NEIGHBOURS, 3.0, tell)?;
+        by_observers.push(point.at(observers as f64));
+    }
+    Ok(draw(&by_players, &by_density, &by_observers))
+}
+
+impl Point {
+    fn at(self, at: f64) -> Self {
+        Self { at, ..self }
+    }
 }
 
 fn measure(
     count: usize,
+    observers: usize,
     neighbours: f64,
     seconds: f64,
-    at: f64,
     tell: &mut dyn FnMut(&str),
 ) -> Result<Point, RunError> {
-    let scene = Scene {
+    let mut scene = Scene {
         warm_up_seconds: 2.0,
         seconds,
         tracked: 0,
         splits_encoding: false,
         ..players(count, neighbours, Isa::detect())
     };
+    scene.eyes = scene.eyes.into_iter().step_by(count / observers).take(observers).collect();
     let (outcome, _) = run(scene)?;
     let Outcome { cpu_ms_per_tick_p50, payload_bytes_per_client_s, .. } = outcome;
     let (ms, bytes_per_s) = cpu_ms_per_tick_p50.zip(payload_bytes_per_client_s).unwrap_or((0.0, 0.0));
     tell(&format!(
-        "{count} players, {neighbours} within 50 m: {ms:.3} ms per tick, {bytes_per_s:.0} B/s per client"
+        "{count} players, {observers} observers, {neighbours} within 50 m: {ms:.3} ms per tick, \
+         {bytes_per_s:.0} B/s per client"
     ));
-    Ok(Point { at, ms, bytes_per_s })
+    Ok(Point { at: 0.0, ms, bytes_per_s })
 }
 
-fn draw(by_players: &[Point], by_density: &[Point]) -> String {
+fn draw(by_players: &[Point], by_density: &[Point], by_observers: &[Point]) -> String {
+    let players = format!("players, {NEIGHBOURS} of them within 50 m of each");
+    let density = format!("players within 50 m of each, {PLAYERS_OF_DENSITIES} in all");
+    let observers = format!("observers among {PLAYERS_OF_OBSERVERS} players");
     let line = |points: &[Point], y: fn(&Point) -> f64| Line {
         points: points.iter().map(|point| (point.at, y(point))).collect(),
     };
-    let players = format!("players, {NEIGHBOURS} of them within 50 m of each");
-    let density = format!("players within 50 m of each, {PLAYERS_OF_DENSITIES} in all");
-    let (ms, bytes) = ("ms of one core per tick, 30 Hz", "bytes per second to each client");
-    chart::page(
-        "gorc: what growth costs",
-        &[
-            Chart { x: &players, y: ms, line: line(by_players, |point| point.ms) },
-            Chart { x: &players, y: bytes, line: line(by_players, |point| point.bytes_per_s) },
-            Chart { x: &density, y: ms, line: line(by_density, |point| point.ms) },
-            Chart { x: &density, y: bytes, line: line(by_density, |point| point.bytes_per_s) },
-        ],
-    )
+    let rows = [(&players, by_players), (&density, by_density), (&observers, by_observers)];
+    let charts = rows.map(|(x, points)| {
+        [
+            Chart { x, y: "ms of one core per tick, 30 Hz", line: line(points, |point| point.ms) },
+            Chart { x, y: "bytes per second to each client", line: line(points, |point| point.bytes_per_s) },
+        ]
+    });
+    chart::page("gorc: what growth costs", &charts.concat())
 }
 
 #[cfg(test)]
@@ -91,8 +107,8 @@ mod tests {
         let points: Vec<Point> = (1..=6)
             .map(|n| Point { at: f64::from(n) * 1000.0, ms: f64::from(n) * 0.3, bytes_per_s: 2000.0 })
             .collect();
-        let svg = draw(&points, &points);
-        assert_eq!(svg.matches("<circle").count(), 24);
+        let svg = draw(&points, &points, &points);
+        assert_eq!(svg.matches("<circle").count(), 36);
         assert_eq!(svg.matches("<svg").count(), svg.matches("</svg>").count());
         assert!(svg.contains("prefers-color-scheme: dark") && svg.contains(">1.8<"));
         assert!(!svg.contains("NaN") && !svg.contains("inf"));

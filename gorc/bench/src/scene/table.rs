@@ -11,13 +11,14 @@ use crate::gauge::{Classes, Eye};
 use crate::movement::{Cars, Match, Movement, Movers, Square, Truth, Walkers, Zigzag};
 
 /// Every scene, in the order in which they run.
-pub const NAMES: [&str; 10] = [
+pub const NAMES: [&str; 11] = [
     "movers-1000x60",
     "movers-1000x60-raw",
     "pikko-1000-walk",
     "pikko-1000-drive",
     "players-10k",
     "crowd-1000",
+    "crowd-1000-tight",
     "pitches-20",
     "pitches-20-own",
     "crossing",
@@ -48,7 +49,8 @@ pub fn scenes(name: &str, inputs: &Inputs) -> Vec<Scene> {
         "pikko-1000-walk" => vec![pikko_walk(name)],
         "pikko-1000-drive" => vec![pikko_drive(name, inputs)],
         "players-10k" => Isa::available().map(|isa| players(10_000, 50.0, isa)).collect(),
-        "crowd-1000" => vec![crowd(name)],
+        "crowd-1000" => vec![crowd(name, 16_000)],
+        "crowd-1000-tight" => vec![crowd(name, 4_000)],
         "pitches-20" => vec![pitches(name, inputs, [100.0, 140.0])],
         // Further apart than the outermost channel reaches.
         "pitches-20-own" => vec![pitches(name, inputs, [2500.0, 2500.0])],
@@ -92,7 +94,11 @@ fn with_radii(radii: [f64; 4], hysteresis_metres: f64) -> [ChannelSpec; 4] {
 fn movers(name: &str, suppression: bool) -> Scene {
     let moves: Moves = Box::new(|| Box::new(Movers::new(0x60, 1000, Square::centred(190.0), HZ)));
     let radius = radius_with(60.0, moves().as_mut());
-    let channels = with_radii([radius, radius + 0.01, radius + 0.02, radius + 0.03], 0.0);
+    let mut channels = with_radii([radius, radius + 0.01, radius + 0.02, radius + 0.03], 0.0);
+    for channel in &mut channels {
+        // A hand's breadth of the outer channels is in sight, and shall not be drawn a second later.
+        channel.rate_hz = 30;
+    }
     Scene { suppression, ..scene(name, moves, channels) }
 }
 
@@ -168,8 +174,8 @@ pub fn players(count: usize, neighbours: f64, isa: Isa) -> Scene {
     }
 }
 
-/// 1000 players none of whom is further than 25 m from the middle, on 16 kB a second each.
-fn crowd(name: &str) -> Scene {
+/// 1000 players none of whom is further than 25 m from the middle, on so many bytes a second each.
+fn crowd(name: &str, bytes_per_second: u32) -> Scene {
     let edge = 50.0 / 2.0_f64.sqrt();
     let moves = move || Box::new(Movers::new(0x25, 1000, Square::centred(edge), HZ)) as Box<dyn Movement>;
     let mut channels = ChannelSpec::DEFAULT;
@@ -177,7 +183,7 @@ fn crowd(name: &str) -> Scene {
         channel.nearest = nearest;
     }
     Scene {
-        budget_bytes: Some(16_000 / HZ as u32),
+        budget_bytes: Some(bytes_per_second / HZ as u32),
         classes: Classes::Nearest { count: 40, channel: 0 },
         warm_up_seconds: 10.0,
         seconds: 20.0,

@@ -1,5 +1,6 @@
 //! A sender and a receiver side by side: what is written is what is read.
 
+mod held;
 mod refused;
 mod round_trip;
 mod vectors;

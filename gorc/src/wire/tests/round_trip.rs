@@ -296,7 +296,8 @@ proptest! {
             if read.is_err() || shape == 3 || scribe.0.len() != 1 || decoder.strays() > 0 {
                 continue;
             }
-            let knot = *decoder.last_knot(0).unwrap();
+            let mut knot = decoder.last_knot(0).unwrap();
+            (knot.yaw, knot.own_yaw) = (told_yaw(&bytes, shape, &LATTICES[usize::from(channel)]), shape & update_byte::YAW != 0);
             let lag = frame.0 as i64 - knot.tick.0 as i64;
             let mut again = vec![Section::Updates as u8];
             put_short(&mut again, 0, &short(channel, lag, &knot).unwrap());
@@ -395,4 +396,14 @@ fn the_world_ends() {
     }
     assert_eq!(heading([0.0, 0.0, 5.0]), None);
     assert_eq!(LATTICES[0].velocity([f64::NAN, f64::INFINITY, -1e300]), [0, 1 << 24, -(1 << 24)]);
+}
+
+/// The heading of a short update, bit by bit.
+fn told_yaw(bytes: &[u8], shape: u8, lattice: &Lattice) -> u8 {
+    if shape & update_byte::YAW == 0 {
+        return 0;
+    }
+    let velocities = [0, 2, 3][usize::from(shape & 3)];
+    let at = lattice.lag_bits + 3 * lattice.axis_bits + velocities * lattice.velocity_bits;
+    (0..8).map(|n| (bytes[1 + (at + n) as usize / 8] >> ((at + n) % 8) & 1) << n).sum()
 }
