@@ -17,11 +17,16 @@ use horizon_model::{TICKS_PER_SECOND, Tick};
 /// Most pieces a curve keeps; the oldest give way. Two per knot, so half a minute at the sparsest.
 const MAX_PIECES: usize = 64;
 
+/// Ticks over which a curve passes into one that was told anew.
+pub const MIX_TICKS: u64 = 8;
+
 /// The curve of one held object.
 #[derive(Debug, Clone)]
 pub struct Curve {
-    /// By rising start but for the first one, which also holds before all others; never empty.
+    /// By rising start; never empty.
     pieces: Vec<Piece>,
+    /// What holds before this tick, and mixes with the pieces for [`MIX_TICKS`] after it.
+    before: Option<(u64, Vec<Piece>)>,
 }
 
 /// A straight piece of the curve: it holds from its start to the start of the next one.
@@ -57,7 +62,7 @@ impl Curve {
     /// The curve of an object that has just entered: one knot, `metres` from the world's origin, and its
     /// continuation either way. `yaw` is in radians.
     pub fn new(tick: Tick, metres: [f64; 3], velocity_mps: [f64; 3], yaw: f32) -> Self {
-        Self { pieces: vec![Piece::continuation(tick.0, metres, velocity_mps, yaw.into())] }
+        Self { pieces: vec![Piece::continuation(tick.0, metres, velocity_mps, yaw.into())], before: None }
     }
 
     /// Takes the knot that the frame of `frame_tick` brought.
@@ -85,13 +90,10 @@ impl Curve {
             return;
         }
         let from = last.start.max(frame_tick.0.saturating_sub(delay_ticks));
-        let knot = if tick.0 > from {
-            knot
-        } else {
-            let start = frame_tick.0.max(from.saturating_add(1));
-            Piece { start, metres: knot.metres_after((start - tick.0) as f64), ..knot }
-        };
-        let ticks = knot.start.saturating_sub(from).max(1) as f64;
+        if tick.0 <= from {
+            return self.begin_anew(from, knot);
+        }
+        let ticks = (tick.0 - from) as f64;
         let ahead = (from - last.start) as f64;
         let (metres, yaw) = (last.metres_after(ahead), last.yaw_after(ahead));
         let line = Piece {
@@ -108,20 +110,38 @@ impl Curve {
         self.add(knot);
     }
 
+    /// An older knot than the one known: another region or channel speaks. Its curve takes over at `from`.
+    fn begin_anew(&mut self, from: u64, knot: Piece) {
+        let old = std::mem::replace(&mut self.pieces, vec![knot]);
+        match &mut self.before {
+            // Still within what held before: that goes on holding.
+            Some((until, _)) if *until >= from => {}
+            before => *before = Some((from, old)),
+        }
+    }
+
     /// Where to draw the object at `tick`: metres from the world's origin, and radians in `-π..π`.
     ///
     /// Before the first vertex that is kept, the first piece goes on backwards.
     pub fn at(&self, tick: f64) -> ([f64; 3], f32) {
-        let piece = self.pieces.iter().rev().find(|piece| piece.start as f64 <= tick);
-        let piece = piece.unwrap_or(&self.pieces[0]);
-        let ticks = tick - piece.start as f64;
-        (piece.metres_after(ticks), wrapped(piece.yaw_after(ticks)) as f32)
+        let (metres, yaw) = drawn(&self.pieces, tick);
+        let Some((until, before)) = &self.before else {
+            return (metres, wrapped(yaw) as f32);
+        };
+        let share = ((tick - *until as f64) / MIX_TICKS as f64).clamp(0.0, 1.0);
+        let (old, old_yaw) = drawn(before, tick);
+        let mixed = [0, 1, 2].map(|n| old[n] + (metres[n] - old[n]) * share);
+        (mixed, wrapped(old_yaw + wrapped(yaw - old_yaw) * share) as f32)
     }
 
     /// Drops what only ticks before `tick` need.
     pub fn forget_before(&mut self, tick: f64) {
-        let passed = self.pieces.iter().skip(1).take_while(|piece| piece.start as f64 <= tick).count();
-        self.pieces.drain(..passed);
+        forget(&mut self.pieces, tick);
+        match &mut self.before {
+            Some((until, _)) if tick >= (*until + MIX_TICKS) as f64 => self.before = None,
+            Some((_, before)) => forget(before, tick),
+            None => {}
+        }
     }
 
     fn last(&self) -> &Piece {
@@ -137,6 +157,17 @@ impl Curve {
 }
 
 /// The same angle in `-π..π`.
+fn drawn(pieces: &[Piece], tick: f64) -> ([f64; 3], f64) {
+    let piece = pieces.iter().rev().find(|piece| piece.start as f64 <= tick).unwrap_or(&pieces[0]);
+    let ticks = tick - piece.start as f64;
+    (piece.metres_after(ticks), piece.yaw_after(ticks))
+}
+
+fn forget(pieces: &mut Vec<Piece>, tick: f64) {
+    let passed = pieces.iter().skip(1).take_while(|piece| piece.start as f64 <= tick).count();
+    pieces.drain(..passed);
+}
+
 fn wrapped(radians: f64) -> f64 {
     if (-PI..PI).contains(&radians) { radians } else { (radians + PI).rem_euclid(TAU) - PI }
 }

@@ -22,6 +22,8 @@ use crate::wire::LeaveReason;
 
 /// Steps for which the reach that `nearest` leaves is kept.
 const REACH_STEPS: i64 = 6;
+/// Grid ticks for which an object keeps the inner channel that its rank gave it.
+const DWELL_TICKS: u64 = 60;
 /// How much further out than the nearest ones an object is still held, so that ranks do not flap.
 const RANK_SLACK: f32 = 1.12;
 
@@ -329,6 +331,14 @@ impl Observer {
         let word = self.rows.words[alias];
         let told = word & CHANNEL;
         let mut next = word;
+        // Ranks change quickly: who became one of the nearest stays so for as long as it takes until an
+        // outer channel's picture of it is right again.
+        let profile = &scene.registry.profiles[usize::from(scene.objects.profile[slot])];
+        let dwells = DWELL_TICKS / scene.clock.rate.step();
+        let hurried = level > told
+            && profile.is_capped()
+            && u64::from(self.rows.dwelt(alias, scene.clock.now)) < dwells;
+        let level = if hurried { told } else { level };
         if level != told {
             next = next & !CHANNEL | level | KNOT;
             if level < told {
@@ -349,11 +359,7 @@ impl Observer {
             let knot = if self.spec.sees_ghosts { scene.objects.knot(slot, level as u8) } else { None };
             let same = knot.is_some_and(|knot| knot.tick.0 as u32 == self.rows.ticks[alias]);
             next &= !ADOPTED;
-            if same && next & KNOT == 0 {
-                next &= !WHOLE;
-            } else {
-                next |= KNOT;
-            }
+            next |= if same { 0 } else { KNOT };
         }
         if next & PENDING == 0 && changed == 0 {
             self.rows.words[alias] = level;

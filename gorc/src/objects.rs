@@ -99,6 +99,8 @@ pub(crate) struct Objects {
     pub(crate) packed: Vec<[Packed; 4]>,
     /// The last knot of each channel.
     knots: Vec<[Knot; 4]>,
+    /// Tick of the newest jump; 0 before the first.
+    jumps: Vec<u64>,
     free: Vec<u32>,
     dead: Vec<u32>,
     /// Slots with something in `fresh`.
@@ -119,6 +121,7 @@ impl Objects {
             ghost: Vec::new(),
             packed: Vec::new(),
             knots: Vec::new(),
+            jumps: Vec::new(),
             free: Vec::new(),
             dead: Vec::new(),
             touched: Vec::new(),
@@ -166,6 +169,11 @@ impl Objects {
         self.knots.get(slot).map(|knots| &knots[usize::from(channel)])
     }
 
+    /// Tick of the newest jump; 0 before the first.
+    pub(crate) fn jump(&self, slot: usize) -> u64 {
+        self.jumps[slot]
+    }
+
     /// The newest sample as regions are told it, and its heading.
     pub(crate) fn exact(&self, slot: usize) -> Option<Knot> {
         let facts = self.facts(slot)?;
@@ -187,6 +195,7 @@ impl Objects {
         self.ghost.push(false);
         self.packed.push([EMPTY; 4]);
         self.knots.push([UNTIED; 4]);
+        self.jumps.push(0);
         for axes in &mut self.coordinates {
             axes.iter_mut().for_each(|axis| axis.push(f32::NAN));
         }
@@ -208,6 +217,7 @@ impl Objects {
         self.profile[slot] = kind.profile;
         self.ghost[slot] = new.ghost;
         self.fresh[slot] = 0;
+        self.jumps[slot] = 0;
         let at = self.put(slot, metres, clock);
         let step = (new.tick.0 / clock.rate.step()) as i64;
         let track = Track::new(step, at, new.pose.yaw, new.pose.velocity, clock);
@@ -283,6 +293,9 @@ impl Objects {
             facts.pose = *pose;
             facts.moved = true;
             facts.jumped |= snap;
+            if snap {
+                self.jumps[slot] = tick.0;
+            }
             let at = self.put(slot, metres_of(&pose.position), clock);
             if let Some(track) = &mut self.tracks[slot] {
                 track.sample(step, at, pose.yaw, snap);
@@ -334,9 +347,10 @@ impl Objects {
                 let channel = rest.trailing_zeros() as u8;
                 rest &= rest - 1;
                 let knot = track.knot(usize::from(channel));
-                self.knots[slot][usize::from(channel)] = *knot;
+                let before = std::mem::replace(&mut self.knots[slot][usize::from(channel)], *knot);
                 let snap = made & 0x10 << channel != 0;
-                let entry = if snap { None } else { short(channel, tick as i64 - knot.tick.0 as i64, knot) };
+                let whole = snap || !is_near(&before, channel, knot, channel);
+                let entry = if whole { None } else { short(channel, tick as i64 - knot.tick.0 as i64, knot) };
                 self.packed[slot][usize::from(channel)] = Packed {
                     entry: entry.unwrap_or(EMPTY.entry),
                     fits: entry.is_some(),
@@ -379,4 +393,13 @@ impl Objects {
             self.free.push(slot);
         }
     }
+}
+
+/// Whether who knows `known` on its channel finds the whole place of `knot` from its low bits, with a
+/// quarter to spare.
+pub(crate) fn is_near(known: &Knot, known_on: u8, knot: &Knot, channel: u8) -> bool {
+    let lattice = &LATTICES[usize::from(channel)];
+    let expected = lattice.place(known.metres_at(known_on, knot.tick.0 as i64));
+    let reach = 3 << (lattice.axis_bits - 3);
+    (0..3).all(|axis| (knot.place[axis] - expected[axis]).abs() < reach)
 }

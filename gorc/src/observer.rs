@@ -10,7 +10,7 @@ use crate::cadence::mix;
 use crate::grid::Limits;
 use crate::interest::Anchor;
 use crate::objects::Objects;
-use crate::row::{ADOPTED, CHANNEL, OWED, Rows, WHOLE};
+use crate::row::{ADOPTED, CHANNEL, OWED, Rows};
 use crate::view::{Held, View};
 use crate::wire::{LeaveReason, Spelling};
 
@@ -20,7 +20,7 @@ pub const PATIENCE: u64 = 5 * TICKS_PER_SECOND;
 /// longer than a lost frame takes to be noticed.
 pub const REPEAT: u64 = 2 * TICKS_PER_SECOND;
 /// Steps over which the knots of adopted objects are told anew, by channel: no burst after a crossing.
-const ADOPTION_STEPS: [u64; 4] = [8, 16, 32, 32];
+const ADOPTION_STEPS: [u64; 4] = [32, 48, 64, 64];
 
 /// Names one observer within a region; the caller chooses.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -182,7 +182,7 @@ impl Observer {
         let steps = mix(held.entity.bits()) % ADOPTION_STEPS[usize::from(channel)];
         let known = objects.facts(slot).map(|facts| facts.fields.known_digest());
         let owed = if known == Some(held.digest) { 0 } else { OWED };
-        let word = u16::from(channel) | ADOPTED | WHOLE | owed;
+        let word = u16::from(channel) | ADOPTED | owed;
         self.rows.put(usize::from(held.alias), slot as u32, word, held.tick, now + 1 + steps as i64);
     }
 

@@ -10,7 +10,7 @@ use crate::interest::{BANDS, limits};
 pub(crate) const MAX_FIELDS: usize = 32;
 
 /// Radians that a heading may be off on the two channels that tell of it.
-const YAW_BOUNDS: [f32; 4] = [0.15, 0.35, f32::INFINITY, f32::INFINITY];
+const YAW_BOUNDS: [f32; 4] = [0.15, f32::INFINITY, f32::INFINITY, f32::INFINITY];
 
 /// What the curve of an object on one channel must keep to.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -281,7 +281,7 @@ impl Gorc {
     /// What its client holds, told by another region; replaces all that was told here.
     ///
     /// Nothing in it is entered again. Where the knots of the other region differ from ours, ours are
-    /// told within half a second, spread over the steps. An object unknown here is kept for
+    /// told within two seconds, spread over the steps. An object unknown here is kept for
     /// [`crate::PATIENCE`] ticks, in which its region may speak, and dropped after that.
     pub fn adopt_view(&mut self, id: ObserverId, view: &View) {
         let now = self.clock.now;

@@ -28,6 +28,8 @@ pub(crate) struct Rows {
     pub(crate) words: Vec<u16>,
     /// Low half of the step since which anything is owed.
     stamps: Vec<u16>,
+    /// Low half of the step at which the channel was told first.
+    changes: Vec<u16>,
     /// Low half of the tick of the knot told last.
     pub(crate) ticks: Vec<u32>,
     /// Aliases in use, one bit each; also those of objects that do not exist here.
@@ -52,6 +54,7 @@ impl Rows {
         self.slots.clear();
         self.words.clear();
         self.stamps.clear();
+        self.changes.clear();
         self.ticks.clear();
         self.used.clear();
         self.held = 0;
@@ -99,11 +102,13 @@ impl Rows {
             self.slots.resize(alias + 1, 0);
             self.words.resize(alias + 1, 0);
             self.stamps.resize(alias + 1, 0);
+            self.changes.resize(alias + 1, 0);
             self.ticks.resize(alias + 1, 0);
         }
         self.slots[alias] = slot;
         self.words[alias] = word;
         self.stamps[alias] = stamp as u16;
+        self.changes[alias] = stamp as u16;
         self.ticks[alias] = tick.0 as u32;
         self.held += 1;
     }
@@ -114,6 +119,19 @@ impl Rows {
             self.stamps[alias] = now as u16;
         }
         self.words[alias] = word;
+    }
+
+    /// All that was owed is told, on `channel`.
+    pub(crate) fn told(&mut self, alias: usize, channel: u16, now: i64) {
+        if self.words[alias] & CHANNEL != channel {
+            self.changes[alias] = now as u16;
+        }
+        self.words[alias] = channel;
+    }
+
+    /// Steps since the channel was told first; wraps after half an hour, which only keeps it longer.
+    pub(crate) fn dwelt(&self, alias: usize, now: i64) -> u16 {
+        (now as u16).wrapping_sub(self.changes[alias])
     }
 
     /// Steps for which anything was owed by `now`, or that adoption is past; negative before it.
@@ -139,6 +157,7 @@ impl Rows {
             self.slots.pop();
             self.words.pop();
             self.stamps.pop();
+            self.changes.pop();
             self.ticks.pop();
         }
     }

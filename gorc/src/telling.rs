@@ -4,7 +4,7 @@ use horizon_model::{EntityId, Tick};
 
 use crate::glance::{Due, Entering, Newcomer, Scene, Tools};
 use crate::json;
-use crate::objects::fresh;
+use crate::objects::{fresh, is_near};
 use crate::observer::{Observer, REPEAT};
 use crate::row::{CHANNEL, COMPLETE, KNOT, OWED, PENDING, SNAP, WHOLE};
 use crate::wire::{
@@ -327,7 +327,9 @@ impl Observer {
             let gap = (i64::from(row.alias) - previous - 1) as u32;
             let packed = &scene.objects.packed[slot][channel as usize];
             let is_fresh = scene.objects.fresh[slot] & 1 << channel != 0;
-            if row.word & PENDING == KNOT
+            // Who knows the knot before this one, and is owed nothing else.
+            if self.rows.words[alias] == channel
+                && row.word & PENDING == KNOT
                 && is_fresh
                 && packed.fits
                 && row.changed == 0
@@ -343,7 +345,7 @@ impl Observer {
                 self.rows.words[alias] = channel;
                 continue;
             }
-            self.rows.words[alias] = channel;
+            self.rows.told(alias, channel, scene.clock.now);
             if pen.out.len() > start {
                 previous = i64::from(row.alias);
                 stats.updates += 1;
@@ -353,6 +355,20 @@ impl Observer {
         }
         tools.stats = stats;
         tools.due = due;
+    }
+
+    /// Whether the receiver finds `knot` from its low bits.
+    fn expects(&self, scene: &Scene<'_>, row: &Due, slot: usize, knot: &Knot) -> bool {
+        let told_on = (self.rows.words[row.alias as usize] & CHANNEL) as u8;
+        let channel = (row.word & CHANNEL) as u8;
+        if !self.spec.sees_ghosts || told_on == channel {
+            return true;
+        }
+        // It knows the knot of another channel, and perhaps not the last one.
+        scene.objects.knot(slot, told_on).is_some_and(|known| {
+            known.tick.0 as u32 == self.rows.ticks[row.alias as usize]
+                && is_near(known, told_on, knot, channel)
+        })
     }
 
     /// Writes an update that is not the common one. Returns the tick of its knot, if it has one.
@@ -383,7 +399,13 @@ impl Observer {
         if knot.is_none() && fields.is_empty() {
             return None;
         }
-        let snap = row.word & SNAP != 0;
+        let told = self.rows.ticks[row.alias as usize];
+        let jump = scene.objects.jump(slot);
+        // A jump between the knot that is known and the one that is told.
+        let jumped = knot.is_some_and(|knot| {
+            jump != 0 && knot.tick.0 >= jump && (told.wrapping_sub(jump as u32) as i32) < 0
+        });
+        let snap = row.word & SNAP != 0 || jumped;
         let complete = row.word & COMPLETE != 0;
         if pen.spelling == Spelling::Json {
             let update = spelled(&knot, scene, slot, lattice, channel, snap, complete, fields)?;
@@ -401,7 +423,11 @@ impl Observer {
             word & PENDING != 0
                 && self.rows.waited(row.alias as usize, scene.clock.now) * scene.clock.rate.step() as i64
                     > LATE_TICKS;
-        let whole = row.word & (WHOLE | SNAP | COMPLETE) != 0 || !fields.is_empty() || late;
+        let whole = snap
+            || late
+            || row.word & (WHOLE | COMPLETE) != 0
+            || !fields.is_empty()
+            || !self.expects(scene, row, slot, &knot);
         let entry = if whole { None } else { short(lattice, lag, &knot) };
         match entry {
             Some(entry) => put_short(pen.out, gap, &entry),

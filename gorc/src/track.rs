@@ -25,8 +25,10 @@ use horizon_model::{Tick, TickRate};
 pub(crate) const RING: usize = 64;
 /// Steps after which what stands still is told exactly on the two inner channels.
 const SETTLE: i64 = 8;
-/// Radians between heading and velocity below which the velocity says the heading.
-const HEADING: f32 = 0.09;
+/// Radians between heading and velocity below which the velocity says the heading, by channel.
+const HEADING: [f32; 2] = [0.08, 0.17];
+/// Metres per second of climb that are left out, by channel: a byte less where it hardly shows.
+const CLIMB_MPS: [f64; 4] = [0.0, 0.3, 0.7, 0.7];
 /// Knots that are tried before the nearest is taken.
 const TRIES: i64 = 6;
 
@@ -349,11 +351,15 @@ impl Track {
         let hz = clock.rate.hz() as f64;
         let metres = [0, 1, 2].map(|axis| clock.origin[axis] + f64::from(past.at[axis]));
         let place = lattice.place(metres);
-        let told = lattice.velocity(velocity.map(|axis| f64::from(axis) * hz));
+        let mut told = lattice.velocity(velocity.map(|axis| f64::from(axis) * hz));
+        if channel > 0 && f64::from(told[2].abs()) * lattice.velocity_step_mps < CLIMB_MPS[channel] {
+            told[2] = 0;
+        }
         let metres = lattice.metres(place);
         let mps = lattice.mps(told);
         let heading = (told[0] != 0 || told[1] != 0).then(|| (mps[1] as f32).atan2(mps[0] as f32));
-        let own_yaw = channel < 2 && heading.is_none_or(|heading| turn(heading, past.yaw).abs() > HEADING);
+        let own_yaw =
+            channel < 2 && heading.is_none_or(|heading| turn(heading, past.yaw).abs() > HEADING[channel]);
         let tick = Tick((step.max(0) as u64) * clock.rate.step());
         let knot = Knot { tick, place, velocity: told, yaw: quantise_yaw(past.yaw), own_yaw };
         let course = Course {

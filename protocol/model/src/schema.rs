@@ -89,11 +89,13 @@ impl ChannelSpec {
     }
 
     /// How far behind the newest frame of a region that steps at `rate` a client draws what it holds on
-    /// this channel, in grid ticks: two periods in whole steps, and at most a second.
+    /// this channel, in grid ticks: two periods, three of those longer than a fifteenth of a second, in
+    /// whole steps, and at most a second.
     pub const fn delay_ticks(&self, rate: TickRate) -> u64 {
         let period = self.period_ticks().div_ceil(rate.step()) * rate.step();
-        if 2 * period <= TICKS_PER_SECOND {
-            2 * period
+        let periods = if self.rate_hz < 15 { 3 } else { 2 };
+        if periods * period <= TICKS_PER_SECOND {
+            periods * period
         } else if period > TICKS_PER_SECOND {
             period
         } else {
