@@ -21,6 +21,7 @@ mod body;
 mod cadence;
 mod candidate;
 mod error;
+pub mod grid;
 mod interest;
 mod json;
 mod object;
