@@ -36,7 +36,7 @@ pub(super) fn query(plane: &Plane, x: f32, y: f32, z: f32, limits: &Limits, hits
     let mut found = 0;
     for span in spans {
         for number in span.first..span.end {
-            // SAFETY: a span has room.
+            // SAFETY: every block of a span has room.
             let block = unsafe { plane.blocks.block(number) };
             for half in [0, LANES / 2] {
                 debug_assert!(found + LANES / 2 <= slots.len().min(squared.len()));

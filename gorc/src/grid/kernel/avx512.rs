@@ -18,7 +18,7 @@ pub(super) fn query(plane: &Plane, x: f32, y: f32, z: f32, limits: &Limits, hits
     let mut found = 0;
     for span in spans {
         for number in span.first..span.end {
-            // SAFETY: a span has room.
+            // SAFETY: every block of a span has room.
             let block = unsafe { plane.blocks.block(number) };
             debug_assert!(found + LANES <= slots.len().min(squared.len()));
             // SAFETY: a block has whole vectors. Hits have room for every lane of the blocks up to this

@@ -14,7 +14,7 @@ pub(super) fn query(plane: &Plane, x: f32, y: f32, z: f32, limits: &Limits, hits
     let mut found = 0;
     for span in spans {
         for number in span.first..span.end {
-            // SAFETY: a span has room.
+            // SAFETY: every block of a span has room.
             let block = unsafe { plane.blocks.block(number) };
             for lane in 0..LANES {
                 let (dx, dy, dz) = (block.xs[lane] - x, block.ys[lane] - y, block.zs[lane] - z);

@@ -52,7 +52,7 @@ pub(in super::super) struct Plane {
     pub(super) cells: Vec<u32>,
     pub(super) ranks: Vec<u32>,
     /// Whether there are points, and all of the above is about the same ones: `starts` has one for each
-    /// cell and one more, they never fall, and there is room for the block before the last.
+    /// cell and one more, they never fall, and there is room for every block before the last of them.
     pub(super) ready: bool,
 }
 
@@ -119,8 +119,8 @@ impl Plane {
                 lasts[lane as usize] = row.wrapping_add(last_column);
             }
             for ((span, &first), &last) in spans.iter_mut().zip(&firsts).zip(&lasts) {
-                // SAFETY: no row behind the last and no column behind the last, so both are cells, and
-                // behind each there is one start more. Checking costs two nanoseconds a query.
+                // SAFETY: `ready`, and no row or column is behind the last, so both are cells and there is
+                // a start behind each. Checking costs two nanoseconds a query.
                 *span = unsafe {
                     Span::of_places(
                         *self.starts.get_unchecked(first as usize),

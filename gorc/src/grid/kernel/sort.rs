@@ -45,9 +45,9 @@ impl Plane {
         &self.order
     }
 
-    /// Columns and rows, the latter zero if there is nobody.
+    /// Columns and rows; none if there is nobody.
     pub(in super::super) fn size(&self) -> (u32, u32) {
-        (self.x.count(), self.y.count())
+        if self.ready { (self.x.count(), self.y.count()) } else { (0, 0) }
     }
 
     fn choose_cells(&mut self, cell_metres: f32, bounds: &Bounds, xs: &[f32], ys: &[f32], zs: &[f32]) {
