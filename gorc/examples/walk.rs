@@ -1,6 +1,6 @@
 //! One player walks past another; prints what the second one's client reads each second.
 
-use gorc::{Anchor, Gorc, NewObject, ObserverId, ObserverSpec, Spelling};
+use gorc::{Gorc, NewObject, ObserverId, ObserverSpec, Spelling};
 use horizon_model::{
     Channel, EntityId, Epoch, FieldSpec, ObjectSchema, ObjectTypeId, PlayerId, Pose, Position, RegionId,
     Tick, TickRate,
@@ -25,13 +25,7 @@ fn main() {
     });
     gorc.add_observer(
         ObserverId(2),
-        ObserverSpec {
-            anchor: Anchor::Point(at(0.0)),
-            spelling: Spelling::Json,
-            muted: false,
-            sees_ghosts: true,
-            margin_metres: 0.0,
-        },
+        ObserverSpec { spelling: Spelling::Json, ..ObserverSpec::client(at(0.0)) },
     );
 
     for second in 0..16_u64 {

@@ -6,6 +6,8 @@
 //!                    ● B ─────▶   from B on, B's own continuation
 //! ```
 //!
+//! An older knot than the one known begins the curve anew; what held before passes into it.
+//!
 //! Invariant: a push changes nothing before `frame − delay`, the newest tick that a client may have
 //! drawn, and makes no jump unless it is a snap. `WIRE.md` states the rule; a region runs the same
 //! code to know what its clients see.
@@ -25,9 +27,21 @@ pub const MIX_TICKS: u64 = 8;
 pub struct Curve {
     /// By rising start; never empty.
     pieces: Vec<Piece>,
-    /// What holds before this tick, and mixes with the pieces for [`MIX_TICKS`] after it.
-    before: Option<(u64, Vec<Piece>)>,
+    /// What held before it was told anew.
+    before: Option<Box<Before>>,
 }
+
+/// The curve that holds up to a tick, and passes into the newer one after it.
+#[derive(Debug, Clone)]
+struct Before {
+    until: u64,
+    /// Ticks of the passage.
+    mix: u64,
+    curve: Curve,
+}
+
+/// Times that a curve may be told anew within the past that is kept.
+const MAX_DEPTH: usize = 32;
 
 /// A straight piece of the curve: it holds from its start to the start of the next one.
 #[derive(Debug, Clone, Copy)]
@@ -84,6 +98,9 @@ impl Curve {
         let yaw = yaw.map_or(last.yaw, f64::from);
         let knot = Piece::continuation(tick.0, metres, velocity_mps, yaw);
         if snap {
+            if self.before.as_ref().is_some_and(|before| before.until.saturating_add(before.mix) > tick.0) {
+                return self.begin_anew(tick.0, 0, knot);
+            }
             let mut is_first = true;
             self.pieces.retain(|piece| std::mem::take(&mut is_first) || piece.start < tick.0);
             self.add(knot);
@@ -91,7 +108,7 @@ impl Curve {
         }
         let from = last.start.max(frame_tick.0.saturating_sub(delay_ticks));
         if tick.0 <= from {
-            return self.begin_anew(from, knot);
+            return self.begin_anew(from, MIX_TICKS, knot);
         }
         let ticks = (tick.0 - from) as f64;
         let ahead = (from - last.start) as f64;
@@ -111,12 +128,18 @@ impl Curve {
     }
 
     /// An older knot than the one known: another region or channel speaks. Its curve takes over at `from`.
-    fn begin_anew(&mut self, from: u64, knot: Piece) {
-        let old = std::mem::replace(&mut self.pieces, vec![knot]);
+    fn begin_anew(&mut self, from: u64, mix: u64, knot: Piece) {
+        let curve = std::mem::replace(self, Self { pieces: vec![knot], before: None });
+        let mut before = Box::new(Before { until: from, mix, curve });
+        before.curve.shorten(MAX_DEPTH);
+        self.before = Some(before);
+    }
+
+    /// Forgets what held more than `depth` beginnings ago.
+    fn shorten(&mut self, depth: usize) {
         match &mut self.before {
-            // Still within what held before: that goes on holding.
-            Some((until, _)) if *until >= from => {}
-            before => *before = Some((from, old)),
+            Some(before) if depth > 0 => before.curve.shorten(depth - 1),
+            _ => self.before = None,
         }
     }
 
@@ -124,22 +147,35 @@ impl Curve {
     ///
     /// Before the first vertex that is kept, the first piece goes on backwards.
     pub fn at(&self, tick: f64) -> ([f64; 3], f32) {
-        let (metres, yaw) = drawn(&self.pieces, tick);
-        let Some((until, before)) = &self.before else {
-            return (metres, wrapped(yaw) as f32);
+        let (metres, yaw) = self.drawn(tick);
+        (metres, wrapped(yaw) as f32)
+    }
+
+    fn drawn(&self, tick: f64) -> ([f64; 3], f64) {
+        let piece = self.pieces.iter().rev().find(|piece| piece.start as f64 <= tick);
+        let piece = piece.unwrap_or(&self.pieces[0]);
+        let ticks = tick - piece.start as f64;
+        let (metres, yaw) = (piece.metres_after(ticks), piece.yaw_after(ticks));
+        let Some(before) = &self.before else {
+            return (metres, yaw);
         };
-        let share = ((tick - *until as f64) / MIX_TICKS as f64).clamp(0.0, 1.0);
-        let (old, old_yaw) = drawn(before, tick);
+        let past = tick - before.until as f64;
+        if past >= before.mix as f64 && past >= 0.0 {
+            return (metres, yaw);
+        }
+        let (old, old_yaw) = before.curve.drawn(tick);
+        let share = (past / before.mix.max(1) as f64).max(0.0);
         let mixed = [0, 1, 2].map(|n| old[n] + (metres[n] - old[n]) * share);
-        (mixed, wrapped(old_yaw + wrapped(yaw - old_yaw) * share) as f32)
+        (mixed, old_yaw + wrapped(yaw - old_yaw) * share)
     }
 
     /// Drops what only ticks before `tick` need.
     pub fn forget_before(&mut self, tick: f64) {
-        forget(&mut self.pieces, tick);
+        let passed = self.pieces.iter().skip(1).take_while(|piece| piece.start as f64 <= tick).count();
+        self.pieces.drain(..passed);
         match &mut self.before {
-            Some((until, _)) if tick >= (*until + MIX_TICKS) as f64 => self.before = None,
-            Some((_, before)) => forget(before, tick),
+            Some(before) if tick >= before.until.saturating_add(before.mix) as f64 => self.before = None,
+            Some(before) => before.curve.forget_before(tick),
             None => {}
         }
     }
@@ -157,16 +193,6 @@ impl Curve {
 }
 
 /// The same angle in `-π..π`.
-fn drawn(pieces: &[Piece], tick: f64) -> ([f64; 3], f64) {
-    let piece = pieces.iter().rev().find(|piece| piece.start as f64 <= tick).unwrap_or(&pieces[0]);
-    let ticks = tick - piece.start as f64;
-    (piece.metres_after(ticks), piece.yaw_after(ticks))
-}
-
-fn forget(pieces: &mut Vec<Piece>, tick: f64) {
-    let passed = pieces.iter().skip(1).take_while(|piece| piece.start as f64 <= tick).count();
-    pieces.drain(..passed);
-}
 
 fn wrapped(radians: f64) -> f64 {
     if (-PI..PI).contains(&radians) { radians } else { (radians + PI).rem_euclid(TAU) - PI }

@@ -13,7 +13,7 @@ use horizon_model::Tick;
 use crate::grid::{Grid, Hits, Isa, Limits};
 use crate::interest::{Anchor, BANDS, LEVELS, NONE, band};
 use crate::objects::{Objects, fresh};
-use crate::observer::{Leave, Observer, PATIENCE};
+use crate::observer::{Leave, Observer, Ours, PATIENCE};
 use crate::registry::Registry;
 use crate::row::{ADOPTED, CHANNEL, COMPLETE, KNOT, OWED, PENDING, SNAP, WHOLE};
 use crate::stats::Stats;
@@ -23,7 +23,7 @@ use crate::wire::LeaveReason;
 /// Steps for which the reach that `nearest` leaves is kept.
 const REACH_STEPS: i64 = 6;
 /// Grid ticks for which an object keeps the inner channel that its rank gave it.
-const DWELL_TICKS: u64 = 60;
+const DWELL_TICKS: u64 = 24;
 /// How much further out than the nearest ones an object is still held, so that ranks do not flap.
 const RANK_SLACK: f32 = 1.12;
 
@@ -39,6 +39,12 @@ pub(crate) struct Scene<'a> {
     pub(crate) isa: Isa,
     /// Whether anything went since the last step.
     pub(crate) any_dead: bool,
+}
+
+impl Scene<'_> {
+    fn ours(&self) -> Ours<'_> {
+        Ours { objects: self.objects, registry: self.registry, now: self.clock.now, tick: self.tick }
+    }
 }
 
 /// A row that is owed something.
@@ -186,7 +192,7 @@ impl Observer {
             self.strangers[index].forget_at = Some(forget_at);
             if let Some(slot) = scene.objects.slot(stranger.held.entity) {
                 self.strangers.swap_remove(index);
-                self.attach(&stranger.held, slot, scene.objects, scene.clock.now);
+                self.attach(&stranger.held, slot, &scene.ours());
             } else if scene.tick >= forget_at {
                 self.strangers.swap_remove(index);
                 self.leaves.push(Leave {
@@ -353,13 +359,11 @@ impl Observer {
         }
         let (mut next, changed) = self.owe(next, slot, scene);
         if next & ADOPTED != 0 {
-            if next & KNOT == 0 && self.rows.waited(alias, scene.clock.now) < 0 {
+            let news = level != told || scene.objects.fresh[slot] & 1 << level != 0;
+            if !news && self.rows.waited(alias, scene.clock.now) < 0 {
                 return;
             }
-            let knot = if self.spec.sees_ghosts { scene.objects.knot(slot, level as u8) } else { None };
-            let same = knot.is_some_and(|knot| knot.tick.0 as u32 == self.rows.ticks[alias]);
             next &= !ADOPTED;
-            next |= if same { 0 } else { KNOT };
         }
         if next & PENDING == 0 && changed == 0 {
             self.rows.words[alias] = level;

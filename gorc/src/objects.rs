@@ -82,6 +82,8 @@ pub(crate) struct Facts {
     pub(crate) reason: LeaveReason,
     moved: bool,
     jumped: bool,
+    /// The newest sample differed from the one before.
+    going: bool,
 }
 
 /// Slot 0 is never used, so it can stand for none.
@@ -237,6 +239,7 @@ impl Objects {
             reason: LeaveReason::Gone,
             moved: false,
             jumped: false,
+            going: false,
         });
     }
 
@@ -289,9 +292,11 @@ impl Objects {
         facts.tick = tick;
         let step = (tick.0 / clock.rate.step()) as i64;
         let changed = facts.pose != *pose;
+        // Regions are told that it stands, once.
+        facts.moved |= changed || facts.going;
+        facts.going = changed;
         if changed {
             facts.pose = *pose;
-            facts.moved = true;
             facts.jumped |= snap;
             if snap {
                 self.jumps[slot] = tick.0;
@@ -332,6 +337,9 @@ impl Objects {
             let (Some(facts), Some(track)) = (self.facts[slot].as_mut(), self.tracks[slot].as_mut()) else {
                 continue;
             };
+            if self.ghost[slot] {
+                track.assume(clock.now);
+            }
             if track.is_quiet() && !facts.moved && !facts.fields.is_changed() && !regions {
                 continue;
             }

@@ -10,9 +10,10 @@ use crate::cadence::mix;
 use crate::grid::Limits;
 use crate::interest::Anchor;
 use crate::objects::Objects;
-use crate::row::{ADOPTED, CHANNEL, OWED, Rows};
+use crate::registry::Registry;
+use crate::row::{ADOPTED, CHANNEL, KNOT, OWED, PENDING, Rows, WHOLE};
 use crate::view::{Held, View};
-use crate::wire::{LeaveReason, Spelling};
+use crate::wire::{Knot, LeaveReason, Spelling};
 
 /// Ticks for which an adopted object may be unknown here before the client is told to drop it: 5 s.
 pub const PATIENCE: u64 = 5 * TICKS_PER_SECOND;
@@ -20,7 +21,9 @@ pub const PATIENCE: u64 = 5 * TICKS_PER_SECOND;
 /// longer than a lost frame takes to be noticed.
 pub const REPEAT: u64 = 2 * TICKS_PER_SECOND;
 /// Steps over which the knots of adopted objects are told anew, by channel: no burst after a crossing.
-const ADOPTION_STEPS: [u64; 4] = [32, 48, 64, 64];
+const ADOPTION_STEPS: [u64; 4] = [24, 32, 48, 64];
+/// Ticks ahead at which the continuations of two knots are compared.
+const COMPARED_TICKS: i64 = 30;
 
 /// Names one observer within a region; the caller chooses.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -99,6 +102,52 @@ pub(crate) struct Stranger {
     pub(crate) forget_at: Option<Tick>,
 }
 
+/// What this region knows, for views that another one told.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ours<'a> {
+    pub(crate) objects: &'a Objects,
+    pub(crate) registry: &'a Registry,
+    /// The step in progress or the last one.
+    pub(crate) now: i64,
+    pub(crate) tick: Tick,
+}
+
+/// How far what a receiver draws is from what we would have told it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Difference {
+    None,
+    /// Within the bound of the channel, for a while.
+    Small,
+    Large,
+    Unknown,
+}
+
+impl Ours<'_> {
+    fn difference(&self, held: &Held, slot: usize) -> Difference {
+        let channel = held.channel.min(3);
+        let (Some((place, velocity)), Some(ours), Some(facts)) =
+            (held.knot, self.objects.knot(slot, channel), self.objects.facts(slot))
+        else {
+            return Difference::Unknown;
+        };
+        let told = Knot { tick: held.tick, place, velocity, ..*ours };
+        let resting = told.velocity == [0; 3] && ours.velocity == [0; 3];
+        if told.place == ours.place && told.velocity == ours.velocity && (resting || told.tick == ours.tick) {
+            return Difference::None;
+        }
+        if self.objects.jump(slot) > held.tick.0 {
+            return Difference::Unknown;
+        }
+        let bound = f64::from(self.registry.of(facts.type_id).paces[usize::from(channel)].bound);
+        let now = self.tick.0 as i64;
+        let within = [now, now + COMPARED_TICKS].into_iter().all(|tick| {
+            let (a, b) = (told.metres_at(channel, tick), ours.metres_at(channel, tick));
+            (0..3).map(|axis| (a[axis] - b[axis]).powi(2)).sum::<f64>() <= bound * bound
+        });
+        if within { Difference::Small } else { Difference::Large }
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct Observer {
     pub(crate) id: ObserverId,
@@ -140,12 +189,16 @@ impl Observer {
             let facts = objects.facts(self.rows.slots[alias] as usize)?;
             let word = self.rows.words[alias];
             let exact = word & (OWED | ADOPTED) == 0 && !facts.fields.is_changed();
+            let known = objects.knot(self.rows.slots[alias] as usize, (word & CHANNEL) as u8);
+            let told = known
+                .filter(|knot| word & (PENDING & !OWED) == 0 && knot.tick.0 as u32 == self.rows.ticks[alias]);
             Some(Held {
                 entity: facts.entity,
                 alias: alias as u16,
                 channel: (word & CHANNEL) as u8,
                 tick: full_tick(self.rows.ticks[alias], facts.tick),
                 digest: if exact { facts.fields.known_digest() } else { 0 },
+                knot: told.map(|knot| (knot.place, knot.velocity)),
             })
         });
         let gone = self.leaves.iter().map(|leave| Held {
@@ -154,6 +207,7 @@ impl Observer {
             channel: 3,
             tick: Tick(0),
             digest: 0,
+            knot: None,
         });
         let strangers = self.strangers.iter().map(|stranger| stranger.held);
         let mut held: Vec<_> = told.chain(strangers).chain(gone).collect();
@@ -162,28 +216,35 @@ impl Observer {
         View { held }
     }
 
-    pub(crate) fn adopt(&mut self, view: &View, objects: &Objects, now: i64) {
+    pub(crate) fn adopt(&mut self, view: &View, world: &Ours<'_>) {
         self.forget_told();
         self.reset = false;
         for &held in &view.held {
             if !self.rows.claim(usize::from(held.alias)) {
                 continue;
             }
-            match objects.slot(held.entity) {
-                Some(slot) => self.attach(&held, slot, objects, now),
+            match world.objects.slot(held.entity) {
+                Some(slot) => self.attach(&held, slot, world),
                 None => self.strangers.push(Stranger { held, forget_at: None }),
             }
         }
     }
 
     /// Goes on with an object that another region told of, behind its claimed alias.
-    pub(crate) fn attach(&mut self, held: &Held, slot: usize, objects: &Objects, now: i64) {
+    pub(crate) fn attach(&mut self, held: &Held, slot: usize, world: &Ours<'_>) {
         let channel = held.channel.min(3);
-        let steps = mix(held.entity.bits()) % ADOPTION_STEPS[usize::from(channel)];
-        let known = objects.facts(slot).map(|facts| facts.fields.known_digest());
+        let known = world.objects.facts(slot).map(|facts| facts.fields.known_digest());
         let owed = if known == Some(held.digest) { 0 } else { OWED };
-        let word = u16::from(channel) | ADOPTED | owed;
-        self.rows.put(usize::from(held.alias), slot as u32, word, held.tick, now + 1 + steps as i64);
+        let spread = (mix(held.entity.bits()) % ADOPTION_STEPS[usize::from(channel)]) as i64;
+        let (word, steps) = match world.difference(held, slot) {
+            Difference::None if owed == 0 => (0, 0),
+            Difference::None => (ADOPTED, spread),
+            Difference::Small => (ADOPTED | KNOT, spread),
+            Difference::Large => (KNOT, 0),
+            Difference::Unknown => (KNOT | WHOLE, 0),
+        };
+        let word = u16::from(channel) | word | owed;
+        self.rows.put(usize::from(held.alias), slot as u32, word, held.tick, world.now + 1 + steps);
     }
 
     /// The receiver holds nothing, or will not once it reads the next frame.

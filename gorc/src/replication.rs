@@ -8,7 +8,7 @@ use crate::grid::{Grid, Isa, Limits};
 use crate::interest::{Anchor, LEVELS, NONE, band};
 use crate::object::NewObject;
 use crate::objects::{IdMap, Objects};
-use crate::observer::{Observer, ObserverId, ObserverSpec};
+use crate::observer::{Observer, ObserverId, ObserverSpec, Ours};
 use crate::registry::{Profile, Registry};
 use crate::stats::Stats;
 use crate::track::Clock;
@@ -285,10 +285,12 @@ impl Gorc {
     /// [`crate::PATIENCE`] ticks, in which its region may speak, and dropped after that.
     pub fn adopt_view(&mut self, id: ObserverId, view: &View) {
         let now = self.clock.now;
+        let tick = Tick(now as u64 * self.clock.rate.step());
+        let ours = Ours { objects: &self.objects, registry: &self.registry, now, tick };
         if let Some(place) = self.places.get(&id)
             && let Some(observer) = self.observers[*place as usize].as_mut()
         {
-            observer.adopt(view, &self.objects, now);
+            observer.adopt(view, &ours);
         }
     }
 

@@ -419,10 +419,9 @@ impl Observer {
         };
         let lag = scene.tick.0 as i64 - knot.tick.0 as i64;
         let word = self.rows.words[row.alias as usize];
-        let late =
-            word & PENDING != 0
-                && self.rows.waited(row.alias as usize, scene.clock.now) * scene.clock.rate.step() as i64
-                    > LATE_TICKS;
+        let late = word & PENDING != 0
+            && self.rows.waited(row.alias as usize, scene.clock.now) * scene.clock.rate.step() as i64
+                > LATE_TICKS;
         let whole = snap
             || late
             || row.word & (WHOLE | COMPLETE) != 0

@@ -97,8 +97,12 @@ pub(crate) struct Clock {
 #[derive(Debug)]
 pub(crate) struct Track {
     ring: [Past; RING],
-    /// Step of the newest sample.
+    /// Step of the newest sample, or up to which the object is taken to stand.
     newest: i64,
+    /// Step of the newest sample that came.
+    heard: i64,
+    /// The newest sample was as the one before.
+    stands: bool,
     /// Newest step that stands in the ring.
     written: i64,
     /// Oldest step that belongs to the present stretch.
@@ -121,6 +125,8 @@ impl Track {
         let mut track = Self {
             ring,
             newest: step,
+            heard: step,
+            stands: false,
             written: step,
             oldest: step,
             still_since: step,
@@ -161,6 +167,21 @@ impl Track {
 
     /// The newest sample is as the one before.
     pub(crate) fn stand(&mut self, step: i64) {
+        if step <= self.heard {
+            return;
+        }
+        (self.heard, self.stands) = (step, true);
+        self.go_on(step);
+    }
+
+    /// Of what its owner last told that it stands nothing is heard before it moves.
+    pub(crate) fn assume(&mut self, step: i64) {
+        if self.stands {
+            self.go_on(step);
+        }
+    }
+
+    fn go_on(&mut self, step: i64) {
         if step > self.newest {
             self.newest = step;
             if !self.quiet {
@@ -171,9 +192,16 @@ impl Track {
 
     /// Takes the newest sample; `snap`: nothing lies between the last one and this.
     pub(crate) fn sample(&mut self, step: i64, at: [f32; 3], yaw: f32, snap: bool) {
-        if step <= self.newest {
+        if step <= self.heard {
             return;
         }
+        if step <= self.newest {
+            // It was taken to stand and had moved already.
+            self.newest = step - 1;
+            self.written = self.written.min(step - 1);
+            self.courses.iter_mut().for_each(|course| course.checked = course.checked.min(step - 1));
+        }
+        (self.heard, self.stands) = (step, false);
         let last = self.ring[slot(self.written)];
         // What stood still did so up to the sample before this one.
         let before = if self.quiet { step - 1 } else { self.newest };

@@ -18,6 +18,9 @@ pub struct Held {
     pub tick: Tick,
     /// Digest of the fields told; 0 if some are owed.
     pub digest: u16,
+    /// Place and velocity of that knot in the steps of the channel's lattice; `None` where a newer one
+    /// is owed.
+    pub knot: Option<([i64; 3], [i32; 3])>,
 }
 
 /// The objects that a client holds.
@@ -29,8 +32,9 @@ pub struct View {
 
 impl View {
     /// As bytes: the count and the newest tick, then per entity the difference to the one before, how
-    /// many ticks it is behind the newest, the alias four times over plus the channel, and the digest in
-    /// two bytes; other numbers are unsigned LEB128.
+    /// many ticks it is behind the newest, the alias eight times over, plus four where a knot follows, plus
+    /// the channel, the digest in two bytes, and the six numbers of the knot as zigzag; other numbers are
+    /// unsigned LEB128.
     pub fn encode(&self) -> Vec<u8> {
         let mut held = self.held.clone();
         held.sort_by_key(|held| held.entity);
@@ -40,11 +44,16 @@ impl View {
         varint::write(&mut out, held.len() as u64);
         varint::write(&mut out, newest);
         let mut previous = 0;
-        for Held { entity, alias, channel, tick, digest } in held {
+        for Held { entity, alias, channel, tick, digest, knot } in held {
             varint::write(&mut out, entity.bits() - previous);
             varint::write(&mut out, newest - tick.0);
-            varint::write(&mut out, u64::from(alias) << 2 | u64::from(channel.min(3)));
+            let follows = u64::from(knot.is_some()) << 2;
+            varint::write(&mut out, u64::from(alias) << 3 | follows | u64::from(channel.min(3)));
             out.extend_from_slice(&digest.to_le_bytes());
+            if let Some((place, velocity)) = knot {
+                place.iter().for_each(|axis| varint::write_signed(&mut out, *axis));
+                velocity.iter().for_each(|axis| varint::write_signed(&mut out, (*axis).into()));
+            }
             previous = entity.bits();
         }
         out
@@ -73,9 +82,15 @@ impl View {
             let tick = newest.checked_sub(reader.varint()?).ok_or(DecodeError::Reserved { at })?;
             let at = reader.at();
             let word = reader.varint()?;
-            let alias = u16::try_from(word >> 2).map_err(|_| DecodeError::Varint { at })?;
+            let alias = u16::try_from(word >> 3).map_err(|_| DecodeError::Varint { at })?;
             let digest = u16::from_le_bytes(reader.array()?);
-            held.push(Held { entity, alias, channel: (word & 3) as u8, tick: Tick(tick), digest });
+            let knot = if word & 4 == 0 {
+                None
+            } else {
+                let place = [reader.signed()?, reader.signed()?, reader.signed()?];
+                Some((place, [reader.signed_i32()?, reader.signed_i32()?, reader.signed_i32()?]))
+            };
+            held.push(Held { entity, alias, channel: (word & 3) as u8, tick: Tick(tick), digest, knot });
             bits = entity.bits();
         }
         if reader.remaining() > 0 {
@@ -95,15 +110,16 @@ mod tests {
         /// Views read back; no bytes make the reader panic.
         #[test]
         fn round_trip(
-            held in prop::collection::btree_map(1_u64.., (0_u8..4, 0_u64..1 << 40, any::<(u16, u16)>()), 0..50),
+            held in prop::collection::btree_map(1_u64.., (0_u8..4, 0_u64..1 << 40, any::<(u16, u16, Option<([i64; 3], [i32; 3])>)>()), 0..50),
             noise in any::<Vec<u8>>(),
         ) {
-            let held = held.into_iter().map(|(bits, (channel, tick, (alias, digest)))| Held {
+            let held = held.into_iter().map(|(bits, (channel, tick, (alias, digest, knot)))| Held {
                 entity: EntityId::from_bits(bits).unwrap(),
                 alias,
                 channel,
                 tick: Tick(tick),
                 digest,
+                knot,
             });
             let view = View { held: held.collect() };
             prop_assert_eq!(View::decode(&view.encode()), Ok(view));

@@ -47,29 +47,29 @@ fn each_branch_of_the_rule() {
         &[(100.0, 0.0, 0.0), (102.0, 1.0, 0.0), (104.0, 2.0, 0.0), (200.0, 2.0, 0.0)],
     );
     check(
-        "late: to where its continuation is at the frame",
+        "late: a curve anew, into which the old one passes",
         &[Push(110, 4, 104, 2.0, 6.0, Some(-0.5), false)],
-        &[(106.0, 0.6, 0.0), (108.0, 1.6, -0.25), (110.0, 2.6, -0.5), (111.0, 2.7, -0.5)],
+        &[(106.0, 0.6, 0.0), (110.0, 1.8, -0.25), (114.0, 3.0, -0.5), (124.0, 4.0, -0.5)],
     );
     check(
         "as late as what is drawn",
         &[Push(110, 4, 106, 2.0, 0.0, None, false)],
-        &[(106.0, 0.6, 0.0), (108.0, 1.3, 0.0), (110.0, 2.0, 0.0)],
+        &[(106.0, 0.6, 0.0), (110.0, 1.5, 0.0), (114.0, 2.0, 0.0)],
     );
     check(
-        "no delay: a line of one tick",
+        "no delay: all knots are late",
         &[Push(110, 0, 110, 2.0, 6.0, None, false)],
-        &[(110.0, 1.0, 0.0), (110.5, 1.55, 0.0), (111.0, 2.1, 0.0), (112.0, 2.2, 0.0)],
+        &[(110.0, 1.0, 0.0), (114.0, 1.9, 0.0), (118.0, 2.8, 0.0)],
     );
     check(
-        "a second late knot waits until the line to the first is done",
+        "late twice: the second passage begins within the first",
         &[Push(110, 4, 100, 2.0, 0.0, None, false), Push(112, 4, 100, 0.0, 0.0, None, false)],
-        &[(106.0, 0.6, 0.0), (108.0, 1.3, 0.0), (110.0, 2.0, 0.0), (111.0, 1.0, 0.0), (112.0, 0.0, 0.0)],
+        &[(106.0, 0.6, 0.0), (108.0, 1.1, 0.0), (112.0, 0.9, 0.0), (116.0, 0.0, 0.0)],
     );
     check(
-        "the knot before is ahead of the frame: a line of one tick after it",
+        "the knot before is ahead of the frame: it is reached first",
         &[Push(110, 4, 130, 3.0, 0.0, None, false), Push(112, 4, 111, 5.0, 0.0, None, false)],
-        &[(106.0, 0.6, 0.0), (130.0, 3.0, 0.0), (130.5, 4.0, 0.0), (131.0, 5.0, 0.0)],
+        &[(106.0, 0.6, 0.0), (130.0, 3.0, 0.0), (134.0, 4.0, 0.0), (138.0, 5.0, 0.0)],
     );
     check(
         "a snap: the old curve before it, the knot from then on",

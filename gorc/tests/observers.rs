@@ -34,6 +34,7 @@ fn told(held: &[(EntityId, u8)]) -> View {
         channel,
         tick: Tick(0),
         digest: 0,
+        knot: None,
     });
     View { held: held.collect() }
 }
@@ -227,7 +228,11 @@ fn a_step_without_credit_is_made_up_for() {
     for tick in (2..20).step_by(2) {
         assert_eq!(step_with(&mut gorc, tick, ME, &mut receiver, false), None);
     }
-    assert_eq!(pairs(&gorc.view(ID).unwrap()), [(entity(1), 0), (entity(2), 3)], "what the client still holds");
+    assert_eq!(
+        pairs(&gorc.view(ID).unwrap()),
+        [(entity(1), 0), (entity(2), 3)],
+        "what the client still holds"
+    );
     let said = step(&mut gorc, 20, ME, &mut receiver).unwrap();
     assert_eq!(said.len(), 3, "{said:?}");
     assert_eq!(said[0], Said::Leave(entity(2), LeaveReason::Gone));

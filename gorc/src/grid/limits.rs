@@ -29,8 +29,8 @@ impl Limits {
     /// The most radii there can be.
     pub const MAX: usize = 8;
 
-    /// The bands within these radii, in metres, each no less than the one before. The last may be
-    /// infinite.
+    /// The bands within these radii, in metres, each no less than the one before. Radii whose square is
+    /// too large for `f32`, from 1.8e19 m, are infinite.
     ///
     /// # Errors
     ///
@@ -42,22 +42,27 @@ impl Limits {
         let mut squared = [f32::INFINITY; Self::MAX];
         let mut before = 0.0;
         for (at, (&metres, squared)) in radii.iter().zip(&mut squared).enumerate() {
-            // Not `metres < before`: what is not a number must not pass.
-            if !(metres >= before) {
+            if metres.is_nan() || metres < before {
                 return Err(LimitsError::Radius { at, metres });
             }
             *squared = metres * metres;
             before = metres;
         }
         // Rounding a difference and its square moves a distance by less than a millionth of itself, and
-        // the square of less than 1e-19 m may vanish. Nothing beyond this can be a hit.
-        let reach = last * (1.0 + 1e-6) + 1e-18;
+        // the square of less than 1e-19 m may vanish. Nothing beyond this can be a hit; unless all are.
+        let near = last * (1.0 + 1e-6) + 1e-18;
+        let reach = if (last * last).is_finite() { near } else { f32::INFINITY };
         Ok(Self { squared, count: radii.len(), reach })
     }
 
     /// The squared radii, in square metres.
     pub fn squared(&self) -> &[f32] {
         &self.squared[..self.count]
+    }
+
+    /// The squared radii without the last, which no hit exceeds.
+    pub(super) fn inner(&self) -> &[f32] {
+        &self.squared[..self.count - 1]
     }
 
     /// Square metres up to which a distance is a hit.

@@ -1,210 +1,102 @@
-//! An index of moving points.
+//! An index of moving points: who is within so many metres?
+//!
+//! ```text
+//!   every tick    x, y, z by slot ──▶ rebuild ──▶ points by cell, row by row
+//!   per observer  centre, limits  ──▶ query   ──▶ slots, bands, squared distances
+//! ```
+//!
+//! Cells lie on x and y; z counts in the distance only. Nothing is kept from one tick to the next but
+//! memory, so what moves costs no more than what stands.
+//!
+//! ```
+//! use gorc::grid::{Grid, Hits, Isa, Limits};
+//!
+//! let mut grid = Grid::new(25.0);
+//! grid.rebuild(&[0.0, 30.0, 70.0], &[0.0, 40.0, 0.0], &[0.0, 0.0, 1.0]);
+//!
+//! let limits = Limits::new(&[10.0, 60.0])?;
+//! let mut hits = Hits::default();
+//! grid.query(Isa::detect(), [0.0, 0.0, 0.0], &limits, &mut hits);
+//! assert_eq!(hits.slots(), [0, 1]);
+//! assert_eq!(hits.bands(), [0, 1]);
+//! assert_eq!(hits.squared(), [0.0, 2500.0]);
+//! # Ok::<(), gorc::grid::LimitsError>(())
+//! ```
 
-mod axis;
 mod hits;
 mod isa;
 mod kernel;
 mod limits;
-mod span;
 
 use std::fmt;
 
-use axis::Axis;
 pub use hits::Hits;
 pub use isa::Isa;
-use kernel::{Lattice, Points};
+use kernel::{Plane, absence};
 pub use limits::{Limits, LimitsError};
-use span::Span;
 
-const COLUMNS_PER_CELL: f32 = 2.0;
-const MAX_DENSE: u32 = 1 << 24;
-
-/// doc
+/// Points sorted by cell. Rebuilt every tick, asked any number of times.
 pub struct Grid {
     cell_metres: f32,
     isa: Isa,
-    points: Points,
-    x: Axis,
-    y: Axis,
-    starts: Vec<u32>,
-    cells: Vec<u32>,
-    ranks: Vec<u32>,
+    plane: Plane,
 }
 
 impl Grid {
-    /// doc
+    /// A grid of cells that are as large as a square of this side. Half of a usual radius is right, a
+    /// quarter or the whole costs little.
+    ///
+    /// # Panics
+    ///
+    /// Unless `cell_metres` is from a millimetre to a thousand kilometres.
     pub fn new(cell_metres: f32) -> Self {
-        assert!(cell_metres.is_normal() && cell_metres > 0.0, "a cell of {cell_metres} m");
-        let mut grid = Self {
-            cell_metres,
-            isa: Isa::detect(),
-            points: Points::default(),
-            x: Axis::default(),
-            y: Axis::default(),
-            starts: Vec::new(),
-            cells: Vec::new(),
-            ranks: Vec::new(),
-        };
-        grid.rebuild(&[], &[], &[]);
-        grid
+        assert!((1e-3..=1e6).contains(&cell_metres), "cells of {cell_metres} m");
+        Self { cell_metres, isa: Isa::detect(), plane: Plane::default() }
     }
 
-    /// doc
+    /// Replaces all points. Slot `n` stands at `xs[n]`, `ys[n]`, `zs[n]`, in metres from an origin of the
+    /// caller's choice; a slot with a coordinate that is not finite does not exist.
+    ///
+    /// Memory is in proportion to the number of slots, wherever they are, and allocated only when there
+    /// were never so many.
+    ///
+    /// # Panics
+    ///
+    /// If the three differ in length, or for more than 2^27 slots.
     pub fn rebuild(&mut self, xs: &[f32], ys: &[f32], zs: &[f32]) {
         assert!(xs.len() == ys.len() && ys.len() == zs.len(), "as many of each coordinate");
-        let slots = u32::try_from(xs.len()).expect("slots are numbered by 32 bits");
-        self.cells.resize(xs.len(), 0);
-        self.ranks.resize(xs.len(), 0);
-        let bounds = kernel::bounds(self.isa, xs, ys, zs);
-        if !(bounds.low[0] <= bounds.high[0]) {
-            self.points.resize(0);
-            self.x.fit(0.0, -1.0, 0.0);
-            return;
-        }
-        let most = slots.saturating_mul(4).clamp(1024, MAX_DENSE);
-        if !self.fit(&bounds, most) {
-            self.squeeze(&bounds, most, xs, ys, zs);
-        }
-        let cells = (self.x.count * self.y.count) as usize;
-        if self.x.has_gaps() {
-            for n in 0..xs.len() {
-                let here = self.y.rank(ys[n]) * self.x.count + self.x.rank(xs[n]);
-                let there = kernel::absence(xs[n], ys[n], zs[n]) == 0.0;
-                self.cells[n] = if there { here } else { cells as u32 };
-            }
+        assert!(xs.len() <= 1 << 27, "places of points have 32 bits");
+        self.plane.rebuild(self.isa, self.cell_metres, xs, ys, zs);
+    }
+
+    /// Finds everyone within the last of `limits` of `centre` by distance in three dimensions, in grid
+    /// order; who stands at the centre, too. If the centre is not finite, nobody.
+    ///
+    /// The same points give the same hits in the same order on every machine.
+    #[inline]
+    pub fn query(&self, isa: Isa, [x, y, z]: [f32; 3], limits: &Limits, hits: &mut Hits) {
+        if absence(x, y, z) == 0.0 {
+            kernel::query(isa, &self.plane, x, y, z, limits, hits);
         } else {
-            let lattice = Lattice {
-                origin: [self.x.origin, self.y.origin],
-                inverse: [self.x.inverse, self.y.inverse],
-                columns: self.x.count,
-                rows: self.y.count,
-            };
-            kernel::cells(self.isa, lattice, xs, ys, zs, &mut self.cells);
-        }
-        // count
-        self.starts.clear();
-        self.starts.resize(cells + 1, 0);
-        for (&cell, rank) in self.cells.iter().zip(&mut self.ranks) {
-            let count = &mut self.starts[cell as usize];
-            *rank = *count;
-            *count += 1;
-        }
-        let mut start = 0;
-        for count in &mut self.starts {
-            (*count, start) = (start, start + *count);
-        }
-        let len = self.starts[cells] as usize;
-        self.points.resize(xs.len());
-        self.points.len = len;
-        let points = &mut self.points;
-        for (slot, (&cell, &rank)) in self.cells.iter().zip(&self.ranks).enumerate() {
-            let at = (self.starts[cell as usize] + rank) as usize;
-            points.xs[at] = xs[slot];
-            points.ys[at] = ys[slot];
-            points.zs[at] = zs[slot];
-            points.slots[at] = slot as u32;
+            hits.finish(0);
         }
     }
 
-    fn fit(&mut self, bounds: &kernel::Bounds, most: u32) -> bool {
-        let mut inverse = 1.0 / self.cell_metres;
-        for _ in 0..3 {
-            self.x.fit(bounds.low[0], bounds.high[0], inverse * COLUMNS_PER_CELL);
-            self.y.fit(bounds.low[1], bounds.high[1], inverse);
-            let cells = u64::from(self.x.count) * u64::from(self.y.count);
-            if cells <= u64::from(most) {
-                return true;
-            }
-            inverse *= 0.5;
-        }
-        false
-    }
-
-    fn squeeze(&mut self, bounds: &kernel::Bounds, most: u32, xs: &[f32], ys: &[f32], zs: &[f32]) {
-        let inverse = 1.0 / self.cell_metres;
-        let _ = bounds;
-        let there = |n: &usize| kernel::absence(xs[*n], ys[*n], zs[*n]) == 0.0;
-        self.x.squeeze((0..xs.len()).filter(there).map(|n| xs[n]), inverse * COLUMNS_PER_CELL);
-        self.y.squeeze((0..xs.len()).filter(there).map(|n| ys[n]), inverse);
-        while u64::from(self.x.count) * u64::from(self.y.count) > u64::from(most) {
-            self.x.widen();
-            self.y.widen();
-        }
-    }
-
-    /// doc
-    pub fn query(&self, isa: Isa, centre: [f32; 3], limits: &Limits, hits: &mut Hits) {
-        hits.len = 0;
-        if self.points.len == 0 || centre.iter().any(|at| !at.is_finite()) {
-            return;
-        }
-        let (count, candidates) = self.spans(isa, centre, limits.reach(), &mut hits.spans);
-        if count == 0 {
-            return;
-        }
-        hits.reserve(candidates);
-        let Hits { slots, squared, bands, spans, .. } = hits;
-        let found =
-            kernel::scan(isa, &self.points, &spans[..count + 1], centre, limits.outer(), slots, squared);
-        kernel::classify(isa, limits, squared, found, bands);
-        hits.len = found;
-    }
-
-    fn spans(&self, isa: Isa, centre: [f32; 3], reach: f32, spans: &mut Vec<Span>) -> (usize, usize) {
-        let mut candidates = 0;
-        let (x, y) = (&self.x, &self.y);
-        if x.has_gaps() {
-            spans.clear();
-            let (first, last) = (x.rank(centre[0] - reach) as usize, x.rank(centre[0] + reach) as usize);
-            for row in y.rank(centre[1] - reach)..=y.rank(centre[1] + reach) {
-                let row = row as usize * x.count as usize;
-                let span = Span { start: self.starts[row + first], end: self.starts[row + last + 1] };
-                candidates += (span.end - span.start) as usize;
-                if span.start < span.end {
-                    spans.push(span);
-                }
-            }
-        } else {
-            let (tx, ty) = ((centre[0] - x.origin) * x.inverse, (centre[1] - y.origin) * y.inverse);
-            let (reach_x, reach_y) = (reach * x.inverse, reach * y.inverse);
-            let slack = (x.count as f32 + y.count as f32 + tx.abs() + ty.abs() + reach_x) * 1e-6;
-            let rows = y.count as f32;
-            let (low, high) = (ty - reach_y - slack, ty + reach_y + slack);
-            if low >= rows || high < 0.0 {
-                return (0, 0);
-            }
-            let low = if low > 0.0 { low } else { 0.0 };
-            let high = if high < rows - 1.0 { high } else { rows - 1.0 };
-            let reach = kernel::Reach {
-                column: tx,
-                row: ty,
-                square: reach_x * reach_x,
-                ratio: COLUMNS_PER_CELL,
-                slack,
-                columns: x.count,
-                first: low as u32,
-                last: high as u32,
-            };
-            let room = (reach.last - reach.first + 2) as usize;
-            if spans.len() < room {
-                spans.resize(room, Span::default());
-            }
-            let (count, candidates) = kernel::spans(isa, reach, &self.starts, spans);
-            spans[count] = Span::default();
-            return (count, candidates);
-        }
-        spans.push(Span::default());
-        (spans.len() - 1, candidates)
-    }
-
-    /// doc
+    /// Every slot that exists, in grid order: neighbours follow each other, so observers that are asked
+    /// for in this order find the points they need still in the cache.
     pub fn cell_order(&self) -> &[u32] {
-        &self.points.slots[..self.points.len]
+        self.plane.order()
     }
 }
 
 impl fmt::Debug for Grid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Grid").field("points", &self.points.len).finish_non_exhaustive()
+        let (columns, rows) = self.plane.size();
+        f.debug_struct("Grid")
+            .field("cell_metres", &self.cell_metres)
+            .field("points", &self.cell_order().len())
+            .field("columns", &columns)
+            .field("rows", &rows)
+            .finish_non_exhaustive()
     }
 }
