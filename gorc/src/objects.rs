@@ -332,7 +332,8 @@ impl Objects {
 
     /// Makes the knots and publishes the fields of this step. `regions`: whether any region looks.
     pub(crate) fn prepare(&mut self, registry: &Registry, clock: &Clock, regions: bool) {
-        let tick = clock.now as u64 * clock.rate.step();
+        let step = clock.rate.step();
+        let tick = clock.now as u64 * step;
         for slot in 1..self.facts.len() {
             let (Some(facts), Some(track)) = (self.facts[slot].as_mut(), self.tracks[slot].as_mut()) else {
                 continue;
@@ -358,7 +359,8 @@ impl Objects {
                 let before = std::mem::replace(&mut self.knots[slot][usize::from(channel)], *knot);
                 let snap = made & 0x10 << channel != 0;
                 let whole = snap || !is_near(&before, channel, knot, channel);
-                let entry = if whole { None } else { short(channel, tick as i64 - knot.tick.0 as i64, knot) };
+                let entry =
+                    if whole { None } else { short(channel, tick as i64 - knot.tick.0 as i64, step, knot) };
                 self.packed[slot][usize::from(channel)] = Packed {
                     entry: entry.unwrap_or(EMPTY.entry),
                     fits: entry.is_some(),

@@ -305,18 +305,13 @@ impl Track {
         let stride = ((line.upper - line.bad) / TRIES).max(1);
         let mut knot = line.upper;
         while knot > line.start {
-            if !is_tellable(knot, clock) {
-                knot -= 1;
-                continue;
-            }
             let (_, course) = self.knot_at(channel, knot, self.velocity_at(knot, line.upper, pace), clock);
             if self.is_straight(line, knot, &course) {
                 return knot;
             }
             knot -= if knot > line.bad { stride.min(knot - line.bad) } else { 1 };
         }
-        let nearest = line.bad.max(line.start + 1).min(line.upper);
-        if is_tellable(nearest, clock) || nearest == line.upper { nearest } else { nearest + 1 }
+        line.bad.max(line.start + 1).min(line.upper)
     }
 
     fn is_straight(&self, line: &Line, knot: i64, course: &Course) -> bool {
@@ -399,11 +394,6 @@ impl Track {
         };
         (knot, course)
     }
-}
-
-/// Short entries tell ages in pairs of ticks.
-fn is_tellable(knot: i64, clock: &Clock) -> bool {
-    ((clock.now - knot) as u64 * clock.rate.step()).is_multiple_of(2)
 }
 
 /// The first step after now at which the channel has a chance.

@@ -99,14 +99,13 @@ proptest! {
     fn drawn_within_the_bound(
         walks in prop::collection::vec(walk(400.0, 0.8, 60..90), 1..12),
         wild in prop::collection::vec(((-1.0..1.0, -1.0..1.0), 1_usize..9), 0..30),
-        hz in prop::sample::select(vec![30_u64, 60]),
+        hz in prop::sample::select(vec![20_u64, 30, 60]),
     ) {
         let rate = horizon_model::TickRate::from_hz(hz).unwrap();
         let mut gorc = Gorc::new(rate, schema());
         let eye = place(0.0, 0.0, 0.0);
         gorc.add_observer(ObserverId(OBSERVER), client(eye));
-        let mut receiver = Receiver::default();
-        receiver.rate = Some(rate);
+        let mut receiver = Receiver::at_rate(rate);
         // One more that turns as it likes.
         let mut wanderer = vec![[5.0, 5.0]];
         for ((vx, vy), steps) in &wild {

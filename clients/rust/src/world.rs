@@ -144,7 +144,11 @@ impl World {
 
     pub(crate) fn learn(&mut self, schemas: &[ObjectSchema], rate_hz: u32) {
         self.schemas = schemas.to_vec();
-        self.rate = TickRate::from_hz(rate_hz.into()).ok();
+        let rate = TickRate::from_hz(rate_hz.into()).ok();
+        if let Some(rate) = rate.filter(|rate| self.rate != Some(*rate)) {
+            self.decoder = Decoder::at_rate(rate);
+        }
+        self.rate = rate;
     }
 
     /// Takes one body, showing each entry to `witness` first.
@@ -157,16 +161,14 @@ impl World {
     ) -> Result<(), gorc::DecodeError> {
         witness.frame(frame, &self.schemas);
         self.newest = self.newest.max(frame.tick);
+        if spelling == Spelling::Json {
+            let text = std::str::from_utf8(body).map_err(|error| gorc::DecodeError::Json(error.to_string()))?;
+            let mut guide = Guide { world: self, witness, frame: frame.tick };
+            return gorc::decode_json(text, frame.tick, &mut guide);
+        }
         let mut decoder = std::mem::take(&mut self.decoder);
         let mut guide = Guide { world: self, witness, frame: frame.tick };
-        let result = match spelling {
-            Spelling::Binary => decoder.decode(body, frame.tick, &mut guide),
-            Spelling::Json => {
-                let text =
-                    std::str::from_utf8(body).map_err(|error| gorc::DecodeError::Json(error.to_string()))?;
-                gorc::decode_json(text, frame.tick, &mut guide)
-            }
-        };
+        let result = decoder.decode(body, frame.tick, &mut guide);
         self.decoder = decoder;
         result
     }

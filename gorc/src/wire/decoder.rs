@@ -1,6 +1,6 @@
 //! Reads binary bodies.
 
-use horizon_model::{EntityId, ObjectTypeId, PlayerId, Pose, Position, Tick};
+use horizon_model::{EntityId, ObjectTypeId, PlayerId, Pose, Position, Tick, TickRate};
 
 use super::held::{Held, HeldObjects};
 use super::knot::Knot;
@@ -21,17 +21,31 @@ const MIN_DENSITY_BYTES: usize = 3;
 ///
 /// Memory grows with the objects held, which are at most 65536. Beyond one table of 32 KiB, a body cannot
 /// make it allocate more than a fixed multiple of the body's own size.
-#[derive(Debug, Default, Clone)]
+#[derive(Debug, Clone)]
 pub struct Decoder {
+    /// Grid ticks of a step of the world.
+    step: u64,
     held: HeldObjects,
     strays: u64,
     cells: Vec<Density>,
 }
 
+impl Default for Decoder {
+    /// For a world of 30 steps a second.
+    fn default() -> Self {
+        Self { step: 2, held: HeldObjects::default(), strays: 0, cells: Vec::new() }
+    }
+}
+
 impl Decoder {
-    /// Holds nothing yet.
+    /// For a world of 30 steps a second; holds nothing yet.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// For a world that steps at `rate`; holds nothing yet.
+    pub fn at_rate(rate: TickRate) -> Self {
+        Self { step: rate.step(), ..Self::default() }
     }
 
     /// Reads the body of the frame for `frame_tick` and tells `visitor` what it says.
@@ -257,7 +271,7 @@ impl Decoder {
         if said.is_longwinded {
             return Err(DecodeError::Velocity { at });
         }
-        let Some(tick) = frame_tick.0.checked_sub(said.lag_ticks) else {
+        let Some(tick) = frame_tick.0.checked_sub(self.step * said.lag) else {
             return Err(DecodeError::Tick { at });
         };
         let tick = Tick(tick);

@@ -69,34 +69,39 @@ const fn layout(first: u8) -> Layout {
     }
 }
 
-/// The short update of `knot`, `lag_ticks` before the tick of its frame.
+/// The short update of `knot`, `lag_ticks` before the tick of its frame, in a world whose steps are
+/// `step` ticks.
 ///
-/// `None` where only a long one can say it: an odd, negative or large lag, or a velocity too wide.
+/// `None` where only a long one can say it: a lag that is negative, large or no number of steps, or a
+/// velocity too wide.
 #[inline]
-pub(crate) fn short(channel: u8, lag_ticks: i64, knot: &Knot) -> Option<Short> {
+pub(crate) fn short(channel: u8, lag_ticks: i64, step: u64, knot: &Knot) -> Option<Short> {
+    let lag = lag_ticks as u64 / step;
+    if lag * step != lag_ticks as u64 {
+        return None;
+    }
     match channel & 3 {
-        0 => pack::<0>(lag_ticks, knot),
-        1 => pack::<1>(lag_ticks, knot),
-        2 => pack::<2>(lag_ticks, knot),
-        _ => pack::<3>(lag_ticks, knot),
+        0 => pack::<0>(lag, knot),
+        1 => pack::<1>(lag, knot),
+        2 => pack::<2>(lag, knot),
+        _ => pack::<3>(lag, knot),
     }
 }
 
 #[inline]
-fn pack<const CHANNEL: u8>(lag_ticks: i64, knot: &Knot) -> Option<Short> {
+fn pack<const CHANNEL: u8>(lag: u64, knot: &Knot) -> Option<Short> {
     let Lattice { axis_bits, velocity_bits, lag_bits, .. } = const { LATTICES[CHANNEL as usize] };
     let [vx, vy, vz] = knot.velocity;
-    let lag = lag_ticks as u64;
     let half = 1_i32 << (velocity_bits - 1);
     let fits = |v: i32| (v.wrapping_add(half) as u32) < 2 * half as u32;
-    if lag & 1 != 0 || lag >> (1 + lag_bits) != 0 || !(fits(vx) & fits(vy) & fits(vz)) {
+    if lag >> lag_bits != 0 || !(fits(vx) & fits(vy) & fits(vz)) {
         return None;
     }
     let axis = |n: usize| knot.place[n] as u64 & ((1 << axis_bits) - 1);
     let axes = axis(0) | axis(1) << axis_bits | axis(2) << (2 * axis_bits);
     let speed = |v: i32| v as u64 & ((1 << velocity_bits) - 1);
     let speeds = speed(vx) | speed(vy) << velocity_bits | speed(vz) << (2 * velocity_bits);
-    let low = lag >> 1 | axes << lag_bits | speeds << (lag_bits + 3 * axis_bits);
+    let low = lag | axes << lag_bits | speeds << (lag_bits + 3 * axis_bits);
 
     let shape = if vz != 0 { 2 } else { u8::from(vx | vy != 0) };
     let first = shape | u8::from(knot.own_yaw) << 2 | CHANNEL << update_byte::CHANNEL_SHIFT;
@@ -145,7 +150,8 @@ pub(super) struct Low {
 
 /// What a short update says, before it is known of whom.
 pub(super) struct Unpacked {
-    pub(super) lag_ticks: u64,
+    /// In steps of the world.
+    pub(super) lag: u64,
     pub(super) low: Low,
     pub(super) velocity: [i32; 3],
     pub(super) yaw: Option<u8>,
@@ -179,7 +185,7 @@ pub(super) fn unpack(first: u8, body: &[u8]) -> Option<(Unpacked, &[u8])> {
     let yaw = (word >> layout.yaw_at | beyond) as u8;
     let telling = if layout.velocities == 3 { vz } else { vx | vy };
     let unpacked = Unpacked {
-        lag_ticks: 2 * (word & ((1 << layout.lag_bits) - 1)),
+        lag: word & ((1 << layout.lag_bits) - 1),
         low: Low { bits: layout.axis_bits.into(), axes: [axis(0), axis(1), axis(2)] },
         velocity: [vx, vy, vz],
         yaw: (first & update_byte::YAW != 0).then_some(yaw),

@@ -156,6 +156,12 @@ pub(crate) struct Receiver {
     pub(crate) rate: Option<TickRate>,
 }
 
+impl Receiver {
+    pub(crate) fn at_rate(rate: TickRate) -> Self {
+        Self { decoder: Decoder::at_rate(rate), rate: Some(rate), ..Self::default() }
+    }
+}
+
 #[derive(Debug, Clone)]
 pub(crate) struct Held {
     pub channel: u8,

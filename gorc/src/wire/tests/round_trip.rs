@@ -194,7 +194,7 @@ impl Sender {
             let expected = held.as_ref().map_or([0.0; 3], |(_, own, knot)| knot.metres_at(*own, tick));
             let metres = [0, 1, 2].map(|n: usize| expected[n] + raw.offset[n]);
             let knot = knot_of(raw, lattice.place(metres), frame, raw.yaw.is_some());
-            let short = short(raw.channel, raw.lag, &knot).filter(|_| raw.long.is_none());
+            let short = short(raw.channel, raw.lag, 2, &knot).filter(|_| raw.long.is_none());
             let (mut snap, mut complete, mut has_knot, mut fields) = (false, false, true, Vec::new());
             match &short {
                 Some(short) => put_short(out, gap, short),
@@ -300,7 +300,7 @@ proptest! {
             (knot.yaw, knot.own_yaw) = (told_yaw(&bytes, shape, &LATTICES[usize::from(channel)]), shape & update_byte::YAW != 0);
             let lag = frame.0 as i64 - knot.tick.0 as i64;
             let mut again = vec![Section::Updates as u8];
-            put_short(&mut again, 0, &short(channel, lag, &knot).unwrap());
+            put_short(&mut again, 0, &short(channel, lag, 2, &knot).unwrap());
             prop_assert_eq!(again, body);
         }
     }

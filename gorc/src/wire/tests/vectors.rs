@@ -66,7 +66,7 @@ fn updates(frame: u64, entries: &[(u32, u8, Knot)]) -> Body {
     let mut next = 0;
     for (alias, channel, knot) in entries {
         let lag = frame as i64 - knot.tick.0 as i64;
-        match short(*channel, lag, knot) {
+        match short(*channel, lag, 2, knot) {
             Some(short) => put_short(&mut out, alias - next, &short),
             None => put_long(&mut out, alias - next, &long(*channel, Some((lag, knot)), &[])),
         }
@@ -236,7 +236,7 @@ fn far_off(channel: u8) -> Vec<Body> {
 /// What a receiver must remember, and long updates.
 fn states() -> Vec<(String, Vec<Body>)> {
     let mut short_gap = vec![Section::Updates as u8];
-    let still = short(0, 0, &knot(602, [201, 401, 31], [0; 3], None)).unwrap();
+    let still = short(0, 0, 2, &knot(602, [201, 401, 31], [0; 3], None)).unwrap();
     [6, 7, 134, 135, 16_390, 16_391].iter().for_each(|gap| put_short(&mut short_gap, *gap, &still));
     let running = knot(600, [200, 400, 30], [70, -30, 0], Some(5));
     let on = |tick, channel: u8, metres| {
