@@ -114,31 +114,31 @@ fn pack<const CHANNEL: u8>(lag: u64, knot: &Knot) -> Option<Short> {
 /// Appends a short update, `gap` aliases after the one before.
 #[inline]
 pub(crate) fn put_short(out: &mut Vec<u8>, gap: u32, short: &Short) {
-    let mut len = usize::from(short.len);
-    let mut bytes = short.bytes;
-    if gap < update_byte::GAP_FOLLOWS {
-        bytes[0] |= (gap << update_byte::GAP_SHIFT) as u8;
+    let more = gap.wrapping_sub(update_byte::GAP_FOLLOWS);
+    let packed = u128::from_le_bytes(short.bytes);
+    let (packed, len) = if gap < update_byte::GAP_FOLLOWS {
+        (packed | u128::from(gap << update_byte::GAP_SHIFT), short.len)
+    } else if more < 0x80 {
+        let first = packed as u8 | (update_byte::GAP_FOLLOWS << update_byte::GAP_SHIFT) as u8;
+        (u128::from(first) | u128::from(more) << 8 | packed >> 8 << 16, short.len + 1)
     } else {
-        let (varint, size) = gap_varint(gap - update_byte::GAP_FOLLOWS);
-        let packed = u128::from_le_bytes(bytes);
-        let first = packed & 0xff | u128::from(update_byte::GAP_FOLLOWS) << update_byte::GAP_SHIFT;
-        bytes = (first | u128::from(varint) << 8 | packed >> 8 << (8 + 8 * size)).to_le_bytes();
-        len += size as usize;
-    }
-    let end = out.len() + len;
-    out.extend_from_slice(&bytes);
+        after_long_gap(more, packed, short.len)
+    };
+    let end = out.len() + usize::from(len);
+    out.extend_from_slice(&packed.to_le_bytes());
     out.truncate(end);
 }
 
-/// The bytes of a varint below 2^21, lowest first, and how many they are. Aliases are below 2^16.
-#[inline]
-fn gap_varint(value: u32) -> (u32, u32) {
-    debug_assert!(value < 1 << 21, "aliases are below 2^16");
-    match value {
-        0..0x80 => (value, 1),
-        0x80..0x4000 => (value & 0x7f | 0x80 | value >> 7 << 8, 2),
-        _ => (value & 0x7f | 0x80 | (value >> 7 & 0x7f | 0x80) << 8 | (value >> 14 & 0x7f) << 16, 3),
-    }
+/// The same where the varint after the first byte has two or three bytes; aliases are below 2^16.
+#[cold]
+fn after_long_gap(more: u32, packed: u128, len: u8) -> (u128, u8) {
+    let (varint, bytes) = if more < 0x4000 {
+        (more & 0x7f | 0x80 | more >> 7 << 8, 2)
+    } else {
+        (more & 0x7f | 0x80 | (more >> 7 & 0x7f | 0x80) << 8 | (more >> 14) << 16, 3)
+    };
+    let first = packed as u8 | (update_byte::GAP_FOLLOWS << update_byte::GAP_SHIFT) as u8;
+    (u128::from(first) | u128::from(varint) << 8 | packed >> 8 << (8 + 8 * bytes), len + bytes)
 }
 
 /// The low bits of three lattice numbers.
