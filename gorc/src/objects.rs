@@ -220,6 +220,7 @@ impl Objects {
         self.ghost[slot] = new.ghost;
         self.fresh[slot] = 0;
         self.jumps[slot] = 0;
+        self.packed[slot] = [EMPTY; 4];
         let at = self.put(slot, metres, clock);
         let step = (new.tick.0 / clock.rate.step()) as i64;
         let track = Track::new(step, at, new.pose.yaw, new.pose.velocity, clock);

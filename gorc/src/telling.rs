@@ -361,8 +361,11 @@ impl Observer {
     fn expects(&self, scene: &Scene<'_>, row: &Due, slot: usize, knot: &Knot) -> bool {
         let told_on = (self.rows.words[row.alias as usize] & CHANNEL) as u8;
         let channel = (row.word & CHANNEL) as u8;
-        if !self.spec.sees_ghosts || told_on == channel {
+        if !self.spec.sees_ghosts {
             return true;
+        }
+        if told_on == channel {
+            return scene.objects.packed[slot][usize::from(channel)].fits;
         }
         // It knows the knot of another channel, and perhaps not the last one.
         scene.objects.knot(slot, told_on).is_some_and(|known| {
