@@ -292,12 +292,12 @@ impl Objects {
         }
         facts.tick = tick;
         let step = (tick.0 / clock.rate.step()) as i64;
-        let changed = facts.pose != *pose;
+        let changed = facts.pose.position != pose.position || facts.pose.yaw != pose.yaw;
         // Regions are told that it stands, once.
-        facts.moved |= changed || facts.going;
+        facts.moved |= changed || facts.going || facts.pose.velocity != pose.velocity;
         facts.going = changed;
+        facts.pose = *pose;
         if changed {
-            facts.pose = *pose;
             facts.jumped |= snap;
             if snap {
                 self.jumps[slot] = tick.0;

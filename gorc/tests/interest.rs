@@ -93,7 +93,7 @@ proptest! {
     }
 
     /// After the frame of tick F every curve is within its bound at F less its channel's delay, as long
-    /// as the object was held on that channel for as long, and turns no more often than once in two
+    /// as the object was held on that channel for as long and the curve has passed into it, and turns no more often than once in two
     /// periods. On the inner channel, which may be told at every step, it may move as it likes.
     #[test]
     fn drawn_within_the_bound(
@@ -147,7 +147,7 @@ proptest! {
                     *entry = (held.channel, tick);
                 }
                 let behind = delay(held.channel, rate);
-                let Some(drawn) = tick.checked_sub(behind).filter(|drawn| *drawn >= entry.1) else {
+                let Some(drawn) = tick.checked_sub(behind).filter(|drawn| *drawn >= entry.1 + 8) else {
                     continue;
                 };
                 let error = receiver.error(id, drawn, &at(n, drawn / rate.step()));

@@ -78,7 +78,7 @@ fn a_view_goes_on_in_another_region() {
 fn differing_knots_are_told_without_a_burst() {
     let mut source = here(0);
     let mut target = world(0, ObserverSpec { muted: true, ..client(place(0.0, 0.0, 0.0)) });
-    let at = |n: u64, tick: u64| pose(n as f64 + (tick as f64 / 20.0 + n as f64).sin() * 3.0, 0.0, 0.0);
+    let at = |n: u64, tick: u64| pose(n as f64 + (tick as f64 / 60.0 + n as f64).sin() * 3.0, 0.0, 0.0);
     let mut receiver = Receiver::default();
     for n in 1..=200 {
         source.spawn(object(n, 0, at(n % 40, 0)));
@@ -96,19 +96,20 @@ fn differing_knots_are_told_without_a_burst() {
     }
     target.adopt_view(ID, &source.view(ID).unwrap());
     target.set_muted(ID, false);
-    let mut most = 0;
-    for tick in (200..300).step_by(2) {
+    let (mut most, mut usual) = (0, 0);
+    for tick in (200..400).step_by(2) {
         for n in 1..=200 {
             target.sample(entity(n), Tick(tick), &at(n % 40, tick), false);
         }
         let said = step(&mut target, tick, ME, &mut receiver).unwrap();
         most = most.max(said.len());
+        usual = usual.max(if tick > 330 { said.len() } else { 0 });
         for n in 1..=200 {
-            let error = receiver.error(entity(n), tick - 4, &at(n % 40, tick - 4).position);
+            let error = receiver.error(entity(n), tick - 6, &at(n % 40, tick - 6).position);
             assert!(error < 0.5, "{} is {error} m off at {tick}", entity(n));
         }
     }
-    assert!((20..90).contains(&most), "{most} of 200 at once");
+    assert!(most <= 2 * usual, "{most} at once, usually up to {usual}");
     assert_eq!(receiver.enters, 200);
 }
 
@@ -298,7 +299,7 @@ fn a_crowd_is_told_within_the_budget_and_nobody_starves() {
             if let Said::Enter { entity, .. } | Said::Update { entity, .. } = said {
                 let last = heard.insert(entity, tick);
                 let age = tick - last.unwrap_or(tick);
-                assert!(tick < 900 || age <= 120, "{entity} waited for {age} ticks");
+                assert!(tick < 900 || age <= 240, "{entity} waited for {age} ticks");
             }
         }
         assert!(receiver.bytes - before <= 560, "{} bytes", receiver.bytes - before);

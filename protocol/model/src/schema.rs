@@ -89,13 +89,14 @@ impl ChannelSpec {
     }
 
     /// How far behind the newest frame of a region that steps at `rate` a client draws what it holds on
-    /// this channel, in grid ticks: two periods, three of those longer than a fifteenth of a second, in
-    /// whole steps, and at most a second.
+    /// this channel, in grid ticks: three periods in whole steps, and at most a second.
+    ///
+    /// One is the time to the next chance, one lets the sender see how a movement goes on before it
+    /// tells of it, and one is for objects of a neighbour region, which are known a step later.
     pub const fn delay_ticks(&self, rate: TickRate) -> u64 {
         let period = self.period_ticks().div_ceil(rate.step()) * rate.step();
-        let periods = if self.rate_hz < 15 { 3 } else { 2 };
-        if periods * period <= TICKS_PER_SECOND {
-            periods * period
+        if 3 * period <= TICKS_PER_SECOND {
+            3 * period
         } else if period > TICKS_PER_SECOND {
             period
         } else {

@@ -65,16 +65,10 @@ impl Tables {
 fn schema_of(plugin: &str, object: &ObjectType) -> Result<ObjectSchema, LoadError> {
     let mut schema = ObjectSchema::named(&object.name);
     if let Some(channels) = object.channels {
-        schema.channels = channels.map(
-            |(radius_metres, hysteresis_metres, rate_hz, precision_cm, priority, nearest)| ChannelSpec {
-                radius_metres,
-                hysteresis_metres,
-                rate_hz,
-                precision_cm,
-                priority,
-                nearest,
-            },
-        );
+        schema.channels =
+            channels.map(|(radius_metres, hysteresis_metres, rate_hz, precision_cm, priority, nearest)| {
+                ChannelSpec { radius_metres, hysteresis_metres, rate_hz, precision_cm, priority, nearest }
+            });
         ChannelSpec::check_all(&schema.channels)
             .map_err(|error| LoadError::channels(plugin, &object.name, error))?;
     }

@@ -8,6 +8,8 @@ use horizon_model::{ChannelSpec, EntityId, PlayerId, Tick};
 pub(crate) const SETTLING: u64 = 30;
 /// Ticks for which a comparison waits for its other half.
 const KEPT: u64 = 600;
+/// Grid ticks by which a picture may be late at a handoff: two steps at 30 Hz.
+const LATE_TICKS: u64 = 4;
 /// Metres granted on top of both bounds.
 const SLACK: f64 = 0.05;
 
@@ -33,6 +35,11 @@ pub(crate) struct References {
     waiting: BTreeMap<(Tick, EntityId), Vec<(PlayerId, Sighting)>>,
     /// Pairs that were compared.
     pub(crate) compared: u64,
+    /// Of those, pictures that were right for a tick shortly before or after: after a handoff the target
+    /// tells of the object a step later than its source did.
+    pub(crate) late: u64,
+    /// Pictures that may be right for a tick that the reference has not drawn yet.
+    suspects: Vec<(PlayerId, Sighting, f64, String)>,
 }
 
 impl References {
@@ -51,7 +58,31 @@ impl References {
         }
         self.known.insert(key, sighting);
         let waiting = self.waiting.remove(&key).unwrap_or_default();
-        waiting.iter().filter_map(|(observer, seen)| self.compare(*observer, seen, &sighting)).collect()
+        let mut faults = self.clear_suspects(&sighting);
+        faults.extend(waiting.iter().filter_map(|(observer, seen)| self.compare(*observer, seen, &sighting)));
+        faults
+    }
+
+    /// Compares earlier suspects with the reference's next place.
+    fn clear_suspects(&mut self, reference: &Sighting) -> Vec<(PlayerId, String)> {
+        let mut faults = Vec::new();
+        let mut late = 0;
+        self.suspects.retain(|(observer, seen, bound, words)| {
+            if seen.entity != reference.entity || reference.tick <= seen.tick {
+                return true;
+            }
+            if apart(&seen.metres, &reference.metres) <= *bound {
+                late += 1;
+                return false;
+            }
+            let waits = reference.tick.0 < seen.tick.0 + LATE_TICKS;
+            if !waits {
+                faults.push((*observer, words.clone()));
+            }
+            waits
+        });
+        self.late += late;
+        faults
     }
 
     fn forget_before(&mut self, tick: u64) {
@@ -73,16 +104,37 @@ impl References {
             return None;
         }
         self.compared += 1;
-        let metres: f64 = (0..3).map(|axis| (seen.metres[axis] - reference.metres[axis]).powi(2)).sum();
-        let metres = metres.sqrt();
+        let metres = apart(&seen.metres, &reference.metres);
         let bound = bound(seen.channel) + bound(reference.channel) + SLACK;
-        (metres > bound).then(|| {
-            let (entity, tick, channel) = (seen.entity, seen.tick, seen.channel);
-            let (drawn, right) = (seen.metres, reference.metres);
-            let words = format!(
-                "{entity} at {tick} on channel {channel}: {metres:.2} m off, {bound:.2} allowed, drawn at {drawn:.2?}, its own client draws {right:.2?}"
-            );
-            (observer, words)
+        if metres <= bound {
+            return None;
+        }
+        if self.is_late(seen, bound) {
+            self.late += 1;
+            return None;
+        }
+        let (entity, tick, channel) = (seen.entity, seen.tick, seen.channel);
+        let (drawn, right) = (seen.metres, reference.metres);
+        let words = format!(
+            "{entity} at {tick} on channel {channel}: {metres:.2} m off, {bound:.2} allowed, drawn at {drawn:.2?}, its own client draws {right:.2?}"
+        );
+        self.suspects.push((observer, *seen, bound, words));
+        None
+    }
+}
+
+fn apart(a: &[f64; 3], b: &[f64; 3]) -> f64 {
+    (0..3).map(|axis| (a[axis] - b[axis]).powi(2)).sum::<f64>().sqrt()
+}
+
+impl References {
+    /// Whether the object was there at most two steps before.
+    fn is_late(&self, seen: &Sighting, bound: f64) -> bool {
+        (1..=LATE_TICKS).any(|ticks| {
+            let tick = Tick(seen.tick.0.saturating_sub(ticks));
+            self.known
+                .get(&(tick, seen.entity))
+                .is_some_and(|before| apart(&seen.metres, &before.metres) <= bound)
         })
     }
 }
