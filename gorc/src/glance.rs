@@ -43,7 +43,13 @@ pub(crate) struct Scene<'a> {
 
 impl Scene<'_> {
     fn ours(&self) -> Ours<'_> {
-        Ours { objects: self.objects, registry: self.registry, now: self.clock.now, tick: self.tick }
+        Ours {
+            objects: self.objects,
+            registry: self.registry,
+            now: self.clock.now,
+            tick: self.tick,
+            step: self.clock.rate.step(),
+        }
     }
 }
 

@@ -176,14 +176,16 @@ impl Objects {
         self.jumps[slot]
     }
 
-    /// The newest sample as regions are told it, and its heading.
-    pub(crate) fn exact(&self, slot: usize) -> Option<Knot> {
+    /// The newest sample as regions are told it. Its velocity is that of the last step, so it is zero
+    /// where the object stands.
+    pub(crate) fn exact(&self, slot: usize, hz: u64) -> Option<Knot> {
         let facts = self.facts(slot)?;
+        let per_step = self.tracks[slot].as_ref()?.last_step();
         let lattice = &LATTICES[0];
         Some(Knot {
             tick: facts.tick,
             place: lattice.place(metres_of(&facts.pose.position)),
-            velocity: lattice.velocity(facts.pose.velocity.map(f64::from)),
+            velocity: lattice.velocity(per_step.map(|axis| f64::from(axis) * hz as f64)),
             yaw: quantise_yaw(facts.pose.yaw),
             own_yaw: true,
         })
@@ -305,6 +307,9 @@ impl Objects {
             let at = self.put(slot, metres_of(&pose.position), clock);
             if let Some(track) = &mut self.tracks[slot] {
                 track.sample(step, at, pose.yaw, snap);
+                if self.ghost[slot] && pose.velocity == [0.0; 3] {
+                    track.rest();
+                }
             }
         } else if let Some(track) = &mut self.tracks[slot] {
             track.stand(step);

@@ -22,8 +22,9 @@ pub const PATIENCE: u64 = 5 * TICKS_PER_SECOND;
 pub const REPEAT: u64 = 2 * TICKS_PER_SECOND;
 /// Steps over which the knots of adopted objects are told anew, by channel: no burst after a crossing.
 const ADOPTION_STEPS: [u64; 4] = [24, 32, 48, 64];
-/// Ticks ahead at which the continuations of two knots are compared.
-const COMPARED_TICKS: i64 = 30;
+
+/// Share of a channel's bound by which two regions may draw apart until the spread is over.
+const TOLERANCE: f64 = 1.5;
 
 /// Names one observer within a region; the caller chooses.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -110,13 +111,15 @@ pub(crate) struct Ours<'a> {
     /// The step in progress or the last one.
     pub(crate) now: i64,
     pub(crate) tick: Tick,
+    /// Ticks of a step.
+    pub(crate) step: u64,
 }
 
 /// How far what a receiver draws is from what we would have told it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Difference {
     None,
-    /// Within the bound of the channel, for a while.
+    /// About the bound of the channel at most, for as long as the channel's delay.
     Small,
     Large,
     Unknown,
@@ -138,9 +141,11 @@ impl Ours<'_> {
         if self.objects.jump(slot) > held.tick.0 {
             return Difference::Unknown;
         }
-        let bound = f64::from(self.registry.of(facts.type_id).paces[usize::from(channel)].bound);
+        let pace = &self.registry.of(facts.type_id).paces[usize::from(channel)];
+        let bound = f64::from(pace.bound) * TOLERANCE;
         let now = self.tick.0 as i64;
-        let within = [now, now + COMPARED_TICKS].into_iter().all(|tick| {
+        let ahead = now + pace.delay * self.step as i64;
+        let within = [now, ahead].into_iter().all(|tick| {
             let (a, b) = (told.metres_at(channel, tick), ours.metres_at(channel, tick));
             (0..3).map(|axis| (a[axis] - b[axis]).powi(2)).sum::<f64>() <= bound * bound
         });

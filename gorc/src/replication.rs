@@ -285,8 +285,9 @@ impl Gorc {
     /// [`crate::PATIENCE`] ticks, in which its region may speak, and dropped after that.
     pub fn adopt_view(&mut self, id: ObserverId, view: &View) {
         let now = self.clock.now;
-        let tick = Tick(now as u64 * self.clock.rate.step());
-        let ours = Ours { objects: &self.objects, registry: &self.registry, now, tick };
+        let step = self.clock.rate.step();
+        let tick = Tick(now as u64 * step);
+        let ours = Ours { objects: &self.objects, registry: &self.registry, now, tick, step };
         if let Some(place) = self.places.get(&id)
             && let Some(observer) = self.observers[*place as usize].as_mut()
         {

@@ -444,7 +444,11 @@ impl Observer {
 
 /// The knot that an observer is to hold: that of its channel, or the newest sample for a region.
 fn knot_of(scene: &Scene<'_>, slot: usize, channel: u8, sees_ghosts: bool) -> Option<Knot> {
-    if sees_ghosts { scene.objects.knot(slot, channel).copied() } else { scene.objects.exact(slot) }
+    if sees_ghosts {
+        scene.objects.knot(slot, channel).copied()
+    } else {
+        scene.objects.exact(slot, scene.clock.rate.hz())
+    }
 }
 
 /// The knot and the fields as JSON says them.

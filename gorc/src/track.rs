@@ -174,6 +174,20 @@ impl Track {
         self.go_on(step);
     }
 
+    /// The newest sample is where it came to stand.
+    pub(crate) fn rest(&mut self) {
+        self.stands = true;
+    }
+
+    /// Metres of the last step.
+    pub(crate) fn last_step(&self) -> [f32; 3] {
+        if self.quiet || self.snap == self.newest {
+            [0.0; 3]
+        } else {
+            self.slope(self.newest - 1, self.newest)
+        }
+    }
+
     /// Of what its owner last told that it stands nothing is heard before it moves.
     pub(crate) fn assume(&mut self, step: i64) {
         if self.stands {

@@ -121,14 +121,15 @@ fn walking_over_a_border_is_seen_by_nobody() {
             assert_eq!(client.resyncs, 0);
         }
         assert!(world.references.compared > 10_000, "{} comparisons", world.references.compared);
-        assert_rarely_late(&world);
+        // A neighbour hears of every second tick of a 60 Hz region.
+        assert_rarely_late(&world, if hz == 60 { 10 } else { 100 });
     }
 }
 
-/// One picture in a hundred may be a step late, at handoffs.
-fn assert_rarely_late(world: &Harness) {
+/// One picture in `share` may be a step late, at handoffs.
+fn assert_rarely_late(world: &Harness, share: u64) {
     let (late, compared) = (world.references.late, world.references.compared);
-    assert!(late * 100 <= compared, "{late} of {compared} pictures were a step late");
+    assert!(late * share <= compared, "{late} of {compared} pictures were a step late");
 }
 
 /// Control: a client that reads nothing for two seconds goes on drawing, and the same eyes see where.
@@ -187,7 +188,7 @@ fn clocks_that_differ_repeat_and_miss_nothing() {
     for client in world.clients.values() {
         assert_eq!(client.faults, Faults::default(), "player {}", client.player);
     }
-    assert_rarely_late(&world);
+    assert_rarely_late(&world, 100);
     assert_eq!(ledger_faults(&mut world), Vec::<String>::new());
 }
 
