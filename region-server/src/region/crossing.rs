@@ -6,7 +6,7 @@ use gorc::{ObserverId, ObserverSpec, View};
 use horizon_handoff::source::{self, Decision, Source};
 use horizon_handoff::target;
 use horizon_handoff::{Baselines, Capsule, CasOutcome, CasRequest, Record};
-use horizon_model::{EntityId, Epoch, HandoffId, RegionId, Tick, WorkerId};
+use horizon_model::{EntityId, Epoch, HandoffId, RegionId, Tick, WorkerId, ObjectSchema};
 use horizon_protocol::client::Spelling;
 use horizon_protocol::link::{AttachRecord, EntityKey, Lane, RegionToEdge, RegionToRegion};
 use tracing::{debug, warn};
@@ -177,7 +177,15 @@ impl Region {
             Some(Spelling::Json) => gorc::Spelling::Json,
             Some(Spelling::Binary) | None => gorc::Spelling::Binary,
         };
-        ObserverSpec { spelling, muted, ..ObserverSpec::client(entity.pose.position) }
+        let per_step = self.config.client_bytes_s / self.config.rate.hz() as u32;
+        let capped = |schema: &ObjectSchema| schema.channels[3].nearest > 0;
+        ObserverSpec {
+            spelling,
+            muted,
+            budget_bytes: Some(per_step),
+            density: self.config.schemas.iter().any(capped),
+            ..ObserverSpec::client(entity.pose.position)
+        }
     }
 
     pub(super) fn restore(

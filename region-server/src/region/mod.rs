@@ -64,6 +64,8 @@ pub struct RegionConfig {
     pub max_players: usize,
     /// How long a lease lasts without renewal.
     pub lease_ttl: Duration,
+    /// State bytes per second for one client.
+    pub client_bytes_s: u32,
     /// Object types by number, with the channels of the configuration.
     pub schemas: Vec<ObjectSchema>,
 }

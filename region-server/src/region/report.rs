@@ -29,9 +29,32 @@ pub struct Stats {
     pub arrivals: u64,
     /// Players who joined here.
     pub joins: u64,
+    /// What replication sent, to clients and neighbours.
+    pub told: gorc::Stats,
+    /// What error bounds are multiplied by, 1 without overload.
+    pub error_scale: f32,
 }
 
+/// Share of a period that a step may work before error bounds widen.
+const LATE_SHARE: f32 = 0.75;
+/// Factors per step while work takes longer, and while it does not: to twice the bounds in a fifth of a
+/// second, and back in two.
+const WIDEN: f32 = 1.12;
+const NARROW: f32 = 0.99;
+/// Bounds widen to at most four times what the channels promise.
+const MAX_SCALE: f32 = 4.0;
+
 impl Region {
+    /// A step worked for `share` of its period. Where that is too long the bounds of all curves widen,
+    /// so that less is told, until it is not any more.
+    pub fn adapt(&mut self, share: f32) {
+        let factor = if share > LATE_SHARE { WIDEN } else { NARROW };
+        let scale = (self.stats.error_scale.max(1.0) * factor).clamp(1.0, MAX_SCALE);
+        self.stats.error_scale = scale;
+        self.world.gorc.set_scale(scale);
+        self.stats.told = self.world.gorc.take_stats();
+    }
+
     /// Sends this step's reports.
     pub(super) fn report(&mut self, tick: Tick) {
         self.report_band(tick);

@@ -109,6 +109,7 @@ async fn take(
         pose_ticks: ticks(region.pose_journal),
         max_players: region.max_players,
         lease_ttl: shared.config.store.lease_ttl,
+        client_bytes_s: region.client_bytes_s,
         schemas,
     };
     let start = Start { shared: Arc::clone(shared), recovery, config, host, started, segment, lease };

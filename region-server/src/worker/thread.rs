@@ -46,6 +46,13 @@ pub(crate) struct ThreadMetrics {
     frame_bytes: Counter,
     arrivals: Counter,
     tick: Gauge,
+    enter_bytes: Counter,
+    update_bytes: Counter,
+    leave_bytes: Counter,
+    channel_bytes: [Counter; 4],
+    updates: Counter,
+    deferred: Counter,
+    error_scale: Gauge,
 }
 
 impl ThreadMetrics {
@@ -58,6 +65,16 @@ impl ThreadMetrics {
                 .counter("region_state_bytes", "Bytes of state frames before the edge's header"),
             arrivals: metrics.counter("region_arrivals", "Entities that arrived by handoff"),
             tick: metrics.gauge("region_tick", "World tick of the last step"),
+            enter_bytes: metrics.counter("gorc_enter_bytes", "Bytes that told of objects that appeared"),
+            update_bytes: metrics.counter("gorc_update_bytes", "Bytes that told of objects that changed"),
+            leave_bytes: metrics.counter("gorc_leave_bytes", "Bytes that told of objects that went"),
+            channel_bytes: ["critical", "detailed", "cosmetic", "metadata"].map(|channel| {
+                metrics.counter(&format!("gorc_{channel}_bytes"), "State bytes on this channel")
+            }),
+            updates: metrics.counter("gorc_updates", "Updates told, to clients and neighbours"),
+            deferred: metrics.counter("gorc_deferred", "Entries that waited a step for bytes"),
+            error_scale: metrics
+                .gauge("gorc_error_scale_percent", "What error bounds are multiplied by; 100 unless late"),
         }
     }
 }
@@ -363,7 +380,19 @@ impl Ticker {
             let at = |share: usize| sorted[(sorted.len() - 1) * share / 100];
             stats.step_us = [at(50), at(99)];
         }
+        self.region.adapt(took.as_secs_f32() / period.as_secs_f32());
+        let stats = self.region.stats();
         let metrics = &self.shared.metrics;
+        let told = stats.told;
+        metrics.enter_bytes.inc_by(told.enter_bytes);
+        metrics.update_bytes.inc_by(told.update_bytes);
+        metrics.leave_bytes.inc_by(told.leave_bytes);
+        for (counter, bytes) in metrics.channel_bytes.iter().zip(told.channel_bytes) {
+            counter.inc_by(bytes);
+        }
+        metrics.updates.inc_by(told.updates);
+        metrics.deferred.inc_by(told.deferred);
+        metrics.error_scale.set((stats.error_scale * 100.0) as i64);
         metrics.step_seconds.observe(took.as_secs_f64());
         metrics.overruns.inc_by(stats.overruns - self.counted.0);
         metrics.frames.inc_by(stats.frames - self.counted.1);

@@ -188,6 +188,7 @@ impl Harness {
             pose_ticks: 15,
             max_players: 100,
             lease_ttl: TTL,
+            client_bytes_s: 64_000,
             schemas: host.schemas().to_vec(),
         };
         let tick = Tick::at(self.now);

@@ -179,6 +179,11 @@ pub const SECTIONS: &[Section] = &[
             ),
             key("admin", "\"127.0.0.1:0\"", "Health and metrics. Port 0: any free one."),
             key("max_players", "1000", "Players in one region; more are not accepted from neighbours."),
+            key(
+                "client_bytes_s",
+                "64000",
+                "State bytes per second for one client; where there is more to tell, the most urgent comes first.",
+            ),
             key("linger_seconds", "30", "An avatar whose player is disconnected stays this long."),
             key("pose_journal_ms", "250", "Longest time between two journalled poses of a moving body."),
             key("journal_segment_mib", "16", "A journal file is cut off at this size."),

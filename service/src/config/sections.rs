@@ -302,6 +302,8 @@ pub struct Region {
     pub admin: SocketAddr,
     /// Players in one region.
     pub max_players: usize,
+    /// State bytes per second for one client.
+    pub client_bytes_s: u32,
     /// An avatar whose player is disconnected stays this long.
     pub linger: Duration,
     /// Longest time between two journalled poses of a moving body.
@@ -318,6 +320,7 @@ impl Region {
             link: reader.address("link"),
             admin: reader.address("admin"),
             max_players: reader.count("max_players", 1..=100_000) as usize,
+            client_bytes_s: reader.count("client_bytes_s", 2_000..=10_000_000),
             linger: reader.seconds("linger_seconds", 0..=DAY_SECONDS),
             pose_journal: reader.millis("pose_journal_ms", 16..=10_000),
             journal_segment_bytes: reader.integer("journal_segment_mib", 1..=4096) << 20,
