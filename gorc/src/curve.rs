@@ -20,7 +20,7 @@ use horizon_model::{TICKS_PER_SECOND, Tick};
 const MAX_PIECES: usize = 64;
 
 /// Ticks over which a curve passes into one that was told anew.
-pub const MIX_TICKS: u64 = 8;
+const MIX_TICKS: u64 = 8;
 
 /// The curve of one held object.
 #[derive(Debug, Clone)]
@@ -193,7 +193,6 @@ impl Curve {
 }
 
 /// The same angle in `-π..π`.
-
 fn wrapped(radians: f64) -> f64 {
     if (-PI..PI).contains(&radians) { radians } else { (radians + PI).rem_euclid(TAU) - PI }
 }

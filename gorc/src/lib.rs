@@ -28,6 +28,7 @@ mod error;
 mod fields;
 mod glance;
 pub mod grid;
+mod ids;
 mod interest;
 mod json;
 mod object;

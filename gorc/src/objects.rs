@@ -1,13 +1,12 @@
 //! All objects of one region, in slots: what every observer of a step reads.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
 
 use horizon_model::{EntityId, ObjectTypeId, PlayerId, Pose, Tick};
 
-use crate::cadence::{mix, since_due};
+use crate::cadence::since_due;
 use crate::fields::Fields;
+use crate::ids::Ids;
 use crate::object::NewObject;
 use crate::registry::Registry;
 use crate::track::{Clock, Track};
@@ -31,28 +30,6 @@ pub(crate) mod fresh {
 
 /// Metres from the origin beyond which the origin moves: f32 is exact to a millimetre up to there.
 const MAX_REACH: f32 = 8192.0;
-
-/// Maps ids to slots. Never iterated, so its order does not matter.
-#[derive(Debug, Default)]
-pub(crate) struct IdHasher(u64);
-
-impl Hasher for IdHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = mix(self.0 ^ u64::from(*byte));
-        }
-    }
-
-    fn write_u64(&mut self, bits: u64) {
-        self.0 = mix(bits);
-    }
-}
-
-pub(crate) type IdMap<K> = HashMap<K, u32, BuildHasherDefault<IdHasher>>;
 
 /// One encoded knot.
 #[derive(Debug, Clone, Copy)]
@@ -89,7 +66,7 @@ pub(crate) struct Facts {
 /// Slot 0 is never used, so it can stand for none.
 #[derive(Debug)]
 pub(crate) struct Objects {
-    ids: IdMap<EntityId>,
+    ids: Ids,
     facts: Vec<Option<Facts>>,
     tracks: Vec<Option<Box<Track>>>,
     /// Per table of reach: coordinates from the origin; not a number where another table holds.
@@ -114,7 +91,7 @@ pub(crate) struct Objects {
 impl Objects {
     pub(crate) fn new() -> Self {
         let mut objects = Self {
-            ids: IdMap::default(),
+            ids: Ids::default(),
             facts: Vec::new(),
             tracks: Vec::new(),
             coordinates: Vec::new(),
@@ -147,7 +124,7 @@ impl Objects {
     }
 
     pub(crate) fn slot(&self, entity: EntityId) -> Option<usize> {
-        self.ids.get(&entity).map(|slot| *slot as usize)
+        self.ids.get(entity.bits()).map(|slot| slot as usize)
     }
 
     pub(crate) fn facts(&self, slot: usize) -> Option<&Facts> {
@@ -231,7 +208,7 @@ impl Objects {
             Some(place) => **place = track,
             empty => *empty = Some(Box::new(track)),
         }
-        self.ids.insert(new.entity, slot as u32);
+        self.ids.insert(new.entity.bits(), slot as u32);
         self.facts[slot] = Some(Facts {
             entity: new.entity,
             type_id: new.type_id,
@@ -328,7 +305,7 @@ impl Objects {
             return;
         };
         facts.reason = reason;
-        self.ids.remove(&facts.entity);
+        self.ids.remove(facts.entity.bits());
         for axis in &mut self.coordinates[usize::from(self.profile[slot])] {
             axis[slot] = f32::NAN;
         }

@@ -5,9 +5,10 @@ use horizon_model::{EntityId, ObjectSchema, ObjectTypeId, PlayerId, Pose, Tick, 
 use crate::attention::Cone;
 use crate::glance::{Scene, Tools};
 use crate::grid::{Grid, Isa, Limits};
+use crate::ids::Ids;
 use crate::interest::{Anchor, LEVELS, NONE, band};
 use crate::object::NewObject;
-use crate::objects::{IdMap, Objects};
+use crate::objects::Objects;
 use crate::observer::{Observer, ObserverId, ObserverSpec, Ours};
 use crate::registry::{Profile, Registry};
 use crate::stats::Stats;
@@ -30,7 +31,7 @@ pub struct Gorc {
     grids: Vec<Grid>,
     limits: Vec<Limits>,
     observers: Vec<Option<Observer>>,
-    places: IdMap<ObserverId>,
+    places: Ids,
     /// Places of observers, in order of their ids.
     order: Vec<(ObserverId, u32)>,
     /// The same, neighbours after each other: what one looked at is warm for the next.
@@ -51,7 +52,7 @@ impl Gorc {
             grids: Vec::new(),
             limits: Vec::new(),
             observers: Vec::new(),
-            places: IdMap::default(),
+            places: Ids::default(),
             order: Vec::new(),
             rounds: Vec::new(),
             ordered: None,
@@ -216,11 +217,11 @@ impl Gorc {
     // Observers. Calls for one that does not exist do nothing.
 
     fn observer(&self, id: ObserverId) -> Option<&Observer> {
-        self.observers[*self.places.get(&id)? as usize].as_ref()
+        self.observers[self.places.get(id.0)? as usize].as_ref()
     }
 
     fn observer_mut(&mut self, id: ObserverId) -> Option<&mut Observer> {
-        self.observers[*self.places.get(&id)? as usize].as_mut()
+        self.observers[self.places.get(id.0)? as usize].as_mut()
     }
 
     /// An observer appears, holding nothing. Replaces one of the same id.
@@ -231,7 +232,7 @@ impl Gorc {
             self.observers.len() - 1
         });
         self.observers[place] = Some(Observer::new(id, spec));
-        self.places.insert(id, place as u32);
+        self.places.insert(id.0, place as u32);
         let at = self.order.partition_point(|(other, _)| *other < id);
         self.order.insert(at, (id, place as u32));
         self.ordered = None;
@@ -288,8 +289,8 @@ impl Gorc {
         let step = self.clock.rate.step();
         let tick = Tick(now as u64 * step);
         let ours = Ours { objects: &self.objects, registry: &self.registry, now, tick, step };
-        if let Some(place) = self.places.get(&id)
-            && let Some(observer) = self.observers[*place as usize].as_mut()
+        if let Some(place) = self.places.get(id.0)
+            && let Some(observer) = self.observers[place as usize].as_mut()
         {
             observer.adopt(view, &ours);
         }
@@ -327,7 +328,7 @@ impl Gorc {
 
     /// An observer disappears.
     pub fn remove_observer(&mut self, id: ObserverId) {
-        if let Some(place) = self.places.remove(&id) {
+        if let Some(place) = self.places.remove(id.0) {
             self.observers[place as usize] = None;
             self.order.retain(|(other, _)| *other != id);
             self.ordered = None;
