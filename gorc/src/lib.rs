@@ -58,3 +58,8 @@ pub use replication::Gorc;
 pub use stats::Stats;
 pub use view::{Held, View};
 pub use wire::{Decoder, Density, Enter, Knot, LATTICES, Lattice, LeaveReason, Spelling, Update, Visitor};
+
+/// The examples of the README, which must run.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
