@@ -251,10 +251,10 @@ impl Track {
     pub(crate) fn run(&mut self, clock: &Clock, paces: &[Pace; 4], entity: u64) -> Made {
         let mut made = 0;
         let mut needed = false;
-        for channel in 0..4 {
+        for (channel, pace) in paces.iter().enumerate() {
             if clock.now >= self.courses[channel].next {
-                self.courses[channel].next = next_chance(clock, &paces[channel], entity, channel);
-                made |= self.chance(channel, clock, &paces[channel]);
+                self.courses[channel].next = next_chance(clock, pace, entity, channel);
+                made |= self.chance(channel, clock, pace);
             }
             needed |= self.courses[channel].velocity != [0.0; 3]
                 || self.courses[channel].checked < self.still_since;
