@@ -31,6 +31,8 @@ pub struct Gorc {
     grids: Vec<Grid>,
     limits: Vec<Limits>,
     observers: Vec<Option<Observer>>,
+    /// Memory for the next order of them.
+    spare: Vec<Option<Observer>>,
     places: Ids,
     /// Places of observers, in order of their ids.
     order: Vec<(ObserverId, u32)>,
@@ -52,6 +54,7 @@ impl Gorc {
             grids: Vec::new(),
             limits: Vec::new(),
             observers: Vec::new(),
+            spare: Vec::new(),
             places: Ids::default(),
             order: Vec::new(),
             rounds: Vec::new(),
@@ -436,5 +439,16 @@ impl Gorc {
             self.rounds.push((key, *id, *place));
         }
         self.rounds.sort_unstable();
+        // They lie in memory as they look, so that the next one is on its way when its turn comes.
+        std::mem::swap(&mut self.observers, &mut self.spare);
+        self.observers.clear();
+        for (next, (_, id, place)) in self.rounds.iter_mut().enumerate() {
+            self.observers.push(self.spare[*place as usize].take());
+            *place = next as u32;
+            self.places.insert(id.0, *place);
+        }
+        for (id, place) in &mut self.order {
+            *place = self.places.get(id.0).expect("every observer has a place");
+        }
     }
 }

@@ -14,16 +14,19 @@ const ENTER_BYTES: usize = 44;
 
 impl Observer {
     pub(super) fn tell_enters(&mut self, scene: &Scene<'_>, tools: &mut Tools, pen: &mut Pen<'_>) {
-        while self.entered.front().is_some_and(|&(told, _)| scene.tick.saturating_since(told) > REPEAT) {
-            self.entered.pop_front();
+        if self.tidies(scene) {
+            while self.entered.front().is_some_and(|&(told, _)| scene.tick.saturating_since(told) > REPEAT) {
+                self.entered.pop_front();
+            }
         }
         let share = if tools.due.is_empty() { pen.limit } else { pen.limit / 2 };
         let factor = if pen.spelling == Spelling::Json { JSON_FACTOR } else { 1 };
         let room = share.saturating_sub(pen.out.len()) / (ENTER_BYTES * factor) + 1;
         if tools.newcomers.len() > room {
-            tools
-                .newcomers
-                .sort_unstable_by(|a, b| a.squared.total_cmp(&b.squared).then(a.slot.cmp(&b.slot)));
+            let nearer =
+                |a: &Newcomer, b: &Newcomer| a.squared.total_cmp(&b.squared).then(a.slot.cmp(&b.slot));
+            tools.newcomers.select_nth_unstable_by(room, nearer);
+            tools.newcomers[..room].sort_unstable_by(nearer);
         }
         let mut entering = std::mem::take(&mut tools.entering);
         entering.clear();

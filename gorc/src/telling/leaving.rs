@@ -8,8 +8,10 @@ use crate::wire::{Spelling, put_gap, put_leaves_header};
 
 impl Observer {
     pub(super) fn tell_leaves(&mut self, scene: &Scene<'_>, tools: &mut Tools, pen: &mut Pen<'_>) {
-        while self.left.front().is_some_and(|&(told, _)| scene.tick.saturating_since(told) > REPEAT) {
-            self.left.pop_front();
+        if self.tidies(scene) {
+            while self.left.front().is_some_and(|&(told, _)| scene.tick.saturating_since(told) > REPEAT) {
+                self.left.pop_front();
+            }
         }
         let fresh = self.leaves.len();
         if self.refresh {

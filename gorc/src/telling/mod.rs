@@ -14,6 +14,8 @@ use crate::observer::Observer;
 use crate::row::{COMPLETE, KNOT, OWED, WHOLE};
 use crate::wire::{Knot, LATTICES, LeaveReason, Section, Spelling, position_of, put_density, put_header};
 
+/// Steps from one tidying to the next.
+const TIDY_STEPS: i64 = 32;
 /// How much longer an entry is in JSON, about.
 const JSON_FACTOR: usize = 8;
 
@@ -80,6 +82,12 @@ impl Observer {
             pen.out.push(b']');
         }
         (tools.out, tools.text) = (out, text);
+    }
+
+    /// Whether it is this observer's turn to forget what it told long ago: before it is asked, and now and
+    /// then.
+    fn tidies(&self, scene: &Scene<'_>) -> bool {
+        self.refresh || (scene.clock.now + self.id.0 as i64) % TIDY_STEPS == 0
     }
 
     fn tell_density(&mut self, scene: &Scene<'_>, tools: &mut Tools, pen: &mut Pen<'_>) {
