@@ -64,3 +64,6 @@ impl Scene {
         ((seconds * self.hz as f64).round() as usize).max(1)
     }
 }
+
+#[cfg(test)]
+mod tests;
