@@ -53,7 +53,7 @@ pub struct ObserverSpec {
     /// they hold is never coarser than what their clients need.
     pub margin_metres: f64,
     /// Bytes that a body may have; more is told later, the most urgent first. Bodies may be larger only
-    /// by leaves, and by a single entry that is larger by itself.
+    /// by leaves, by the density layer, and by the one entry that crosses the limit.
     pub budget_bytes: Option<u32>,
     /// Whether objects beyond the limits of `nearest` are told of as numbers per cell, once a second.
     pub density: bool,

@@ -64,6 +64,9 @@ impl Observer {
             let Some(tick) =
                 write_enter(scene, self.spec.sees_ghosts, entering, previous, before, pen, &mut body)
             else {
+                if !entering.again {
+                    self.rows.free(entering.alias as usize);
+                }
                 continue;
             };
             previous = i64::from(entering.alias);

@@ -3,7 +3,7 @@
 use super::Pen;
 use crate::glance::{Scene, Tools};
 use crate::json;
-use crate::observer::{Observer, REPEAT};
+use crate::observer::{Leave, Observer, REPEAT};
 use crate::wire::{Spelling, put_gap, put_leaves_header};
 
 impl Observer {
@@ -17,8 +17,7 @@ impl Observer {
         if self.refresh {
             for place in 0..self.left.len() {
                 let (_, leave) = self.left[place];
-                let again = self.leaves.iter().any(|known| known.alias == leave.alias);
-                if !again && !self.rows.is_used(leave.alias as usize) {
+                if !self.is_left_anew(&leave, scene, pen.spelling) {
                     self.leaves.push(leave);
                 }
             }
@@ -54,5 +53,21 @@ impl Observer {
         tools.stats.leave_bytes += (pen.out.len() - start) as u64;
         leaves.clear();
         self.leaves = leaves;
+    }
+
+    /// Whether a leave told lately needs no repeating: it stands in this body, or what it names is held
+    /// again. Binary names an alias, which an enter of another object has freed as well; JSON the object.
+    fn is_left_anew(&self, leave: &Leave, scene: &Scene<'_>, spelling: Spelling) -> bool {
+        match spelling {
+            Spelling::Binary => {
+                self.leaves.iter().any(|known| known.alias == leave.alias)
+                    || self.rows.is_used(leave.alias as usize)
+            }
+            Spelling::Json => {
+                self.leaves.iter().any(|known| known.entity == leave.entity)
+                    || self.strangers.iter().any(|stranger| stranger.held.entity == leave.entity)
+                    || scene.objects.slot(leave.entity).is_some_and(|slot| self.told(slot).is_some())
+            }
+        }
     }
 }
