@@ -56,10 +56,10 @@ impl Visitor for World {
         let Some(drawn) = self.objects.get_mut(&update.entity) else {
             return;
         };
-        drawn.channel = update.channel;
+        let before = std::mem::replace(&mut drawn.channel, update.channel);
         if let (Some(position), Some(velocity)) = (update.position, update.velocity) {
             let metres = position.metres();
-            let delay = self.delays[usize::from(update.channel)];
+            let delay = self.delays[usize::from(before)];
             let velocity = velocity.map(f64::from);
             drawn.curve.push(self.frame, delay, update.tick, metres, velocity, update.yaw, update.snap);
             self.knots.push(metres);

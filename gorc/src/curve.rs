@@ -81,7 +81,7 @@ impl Curve {
 
     /// Takes the knot that the frame of `frame_tick` brought.
     ///
-    /// `delay_ticks` is how far behind its newest frame a client draws the channel of this update. A
+    /// `delay_ticks` is how far behind its newest frame a client drew the channel that it held until now. A
     /// `yaw` of `None` did not change. After a `snap` the object is at the knot at once.
     #[allow(clippy::too_many_arguments)]
     pub fn push(

@@ -162,7 +162,8 @@ impl World {
         witness.frame(frame, &self.schemas);
         self.newest = self.newest.max(frame.tick);
         if spelling == Spelling::Json {
-            let text = std::str::from_utf8(body).map_err(|error| gorc::DecodeError::Json(error.to_string()))?;
+            let text =
+                std::str::from_utf8(body).map_err(|error| gorc::DecodeError::Json(error.to_string()))?;
             let mut guide = Guide { world: self, witness, frame: frame.tick };
             return gorc::decode_json(text, frame.tick, &mut guide);
         }
@@ -189,18 +190,27 @@ impl Visitor for Guide<'_> {
 
     fn enter(&mut self, enter: Enter<'_>) {
         self.witness.enter(&enter);
+        let mut curve = Curve::new(
+            enter.tick,
+            gorc::wire::metres_of(&enter.pose.position),
+            enter.pose.velocity.map(f64::from),
+            enter.pose.yaw,
+        );
+        // Told again: the curve that is drawn goes on.
+        if let Some(held) = self.world.objects.get(&enter.entity).filter(|_| enter.again) {
+            let delay = self.world.delay(&self.world.spec(held.type_id, held.channel));
+            let metres = gorc::wire::metres_of(&enter.pose.position);
+            let velocity = enter.pose.velocity.map(f64::from);
+            curve = held.curve.clone();
+            curve.push(self.frame, delay, enter.tick, metres, velocity, Some(enter.pose.yaw), false);
+        }
         let fields = enter.fields.iter().map(|(number, bytes)| (*number, bytes.to_vec())).collect();
         let object = Object {
             type_id: enter.type_id,
             player: enter.player,
             tick: enter.tick,
             pose: enter.pose,
-            curve: Curve::new(
-                enter.tick,
-                gorc::wire::metres_of(&enter.pose.position),
-                enter.pose.velocity.map(f64::from),
-                enter.pose.yaw,
-            ),
+            curve,
             channel: enter.channel,
             snapped: !enter.again,
             fields,
@@ -210,11 +220,12 @@ impl Visitor for Guide<'_> {
 
     fn update(&mut self, update: Update<'_>) {
         self.witness.update(&update);
-        let Some(type_id) = self.world.objects.get(&update.entity).map(|object| object.type_id) else {
+        let Some(held) = self.world.objects.get(&update.entity) else {
             self.world.strays += 1;
             return;
         };
-        let delay = self.world.delay(&self.world.spec(type_id, update.channel));
+        // What was drawn was drawn as the channel held until now says.
+        let delay = self.world.delay(&self.world.spec(held.type_id, held.channel));
         let object = self.world.objects.get_mut(&update.entity).expect("the object was just seen");
         object.channel = update.channel;
         if let Some(position) = update.position {
@@ -224,15 +235,7 @@ impl Visitor for Guide<'_> {
             let metres = gorc::wire::metres_of(&position);
             let velocity = update.velocity.unwrap_or_default().map(f64::from);
             object.curve.forget_before(self.frame.0.saturating_sub(KEPT_TICKS) as f64);
-            object.curve.push(
-                self.frame,
-                delay,
-                update.tick,
-                metres,
-                velocity,
-                update.yaw,
-                update.snap,
-            );
+            object.curve.push(self.frame, delay, update.tick, metres, velocity, update.yaw, update.snap);
         }
         object.pose.velocity = update.velocity.unwrap_or(object.pose.velocity);
         object.pose.yaw = update.yaw.unwrap_or(object.pose.yaw);

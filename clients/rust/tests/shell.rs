@@ -190,7 +190,7 @@ async fn ten_inputs_over_broken_sockets(spelling: Spelling) {
     assert_eq!(client.world().len(), 1);
     assert_eq!(client.world().strays(), 0);
     let drawn = client.world().drawn(AVATAR).expect("it is held");
-    assert_eq!((drawn.tick, drawn.precision_metres), (Tick(newest.0 - 4), 0.09));
+    assert_eq!((drawn.tick, drawn.precision_metres), (Tick(newest.0 - 6), 0.09));
     let metres = drawn.pose.position.distance(&road(drawn.tick).position);
     assert!(metres < 0.09, "{metres} m off at {}", drawn.tick);
     client.close().await;

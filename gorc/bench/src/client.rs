@@ -179,7 +179,7 @@ impl Visitor for Holdings {
         let velocity = enter.pose.velocity.map(f64::from);
         if let Some(held) = &mut self.objects[number].held {
             self.told.repeated_enters += 1;
-            let delay = self.delays[usize::from(enter.channel)];
+            let delay = self.delays[usize::from(held.channel)];
             let yaw = Some(enter.pose.yaw);
             held.curve.push(self.frame, delay, enter.tick, metres, velocity, yaw, false);
             held.channel = enter.channel;
@@ -202,7 +202,7 @@ impl Visitor for Holdings {
         let (before, now) = (usize::from(held.channel), usize::from(update.channel));
         if let (Some(position), Some(velocity)) = (update.position, update.velocity) {
             let (metres, velocity) = (position.metres(), velocity.map(f64::from));
-            let delay = self.delays[now];
+            let delay = self.delays[before];
             held.curve.push(self.frame, delay, update.tick, metres, velocity, update.yaw, update.snap);
         }
         if before != now {

@@ -213,11 +213,11 @@ impl Receiver {
             }
             Said::Update { entity, tick, channel, position, velocity, yaw, snap, fields, .. } => {
                 let held = self.held.get_mut(entity).unwrap_or_else(|| panic!("{entity} not entered"));
-                held.channel = *channel;
+                let before = std::mem::replace(&mut held.channel, *channel);
                 self.updates += 1;
                 if let Some(position) = position {
                     let velocity = velocity.unwrap().map(f64::from);
-                    let delay = delay(*channel, self.rate.unwrap_or_else(rate));
+                    let delay = delay(before, self.rate.unwrap_or_else(rate));
                     held.curve.push(Tick(frame), delay, *tick, metres(position), velocity, *yaw, *snap);
                     held.ticks.push(tick.0);
                 }

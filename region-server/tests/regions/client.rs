@@ -264,7 +264,8 @@ impl Visitor for Client {
     }
 
     fn update(&mut self, update: Update<'_>) {
-        let delay = self.delay(update.channel);
+        let before = self.held.get(&update.entity).map_or(update.channel, |seen| seen.channel);
+        let delay = self.delay(before);
         let Some(seen) = self.held.get_mut(&update.entity) else {
             self.faults.flickers.push(format!("update of {} which is not held", update.entity));
             return;

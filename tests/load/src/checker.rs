@@ -215,9 +215,9 @@ impl Witness for Checker {
         if seen.channel != update.channel || update.snap || update.complete {
             seen.disturbed = self.now;
         }
+        let delay = promise(&self.promises, seen.type_id, seen.channel, self.rate).delay_ticks;
         seen.channel = update.channel;
         let (Some(position), Some(velocity)) = (update.position, update.velocity) else { return };
-        let delay = promise(&self.promises, seen.type_id, seen.channel, self.rate).delay_ticks;
         seen.curve.forget_before(self.now.0.saturating_sub(2 * TICKS_PER_SECOND) as f64);
         seen.curve.push(
             self.now,
