@@ -209,10 +209,10 @@ fn jumps_and_changes_of_channel_are_granted_half_a_second() {
 #[test]
 fn each_frame_is_looked_at_once() {
     let mut scene = Scene::new();
-    scene.step(202, 0);
+    scene.step(204, 0);
     assert_eq!(scene.0.look(CAR).len(), 1);
     assert_eq!(scene.0.look(CAR).len(), 0);
-    scene.step(204, 0);
+    scene.step(206, 0);
     assert_eq!(scene.0.look(CAR).len(), 0, "six does not divide 200");
 }
 
