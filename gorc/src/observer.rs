@@ -20,11 +20,11 @@ pub const PATIENCE: u64 = 5 * TICKS_PER_SECOND;
 /// Ticks for which a refresh repeats enters and leaves, whose frames may be the lost ones: 2 s, far
 /// longer than a lost frame takes to be noticed.
 pub const REPEAT: u64 = 2 * TICKS_PER_SECOND;
-/// Steps over which the knots of adopted objects are told anew, by channel: no burst after a crossing.
-const ADOPTION_STEPS: [u64; 4] = [24, 32, 48, 64];
+/// Steps over which the fields of adopted objects are told anew: no burst after a crossing.
+const FIELDS_STEPS: i64 = 32;
 
 /// Share of a channel's bound by which two regions may draw apart until the spread is over.
-const TOLERANCE: f64 = 1.5;
+const TOLERANCE: f64 = 3.0;
 
 /// Names one observer within a region; the caller chooses.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -119,9 +119,8 @@ pub(crate) struct Ours<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Difference {
     None,
-    /// About the bound of the channel at most, for as long as the channel's delay.
-    Small,
-    Large,
+    /// Hardly beyond the bound of the channel for so many steps.
+    Grows(i64),
     Unknown,
 }
 
@@ -143,13 +142,15 @@ impl Ours<'_> {
         }
         let pace = &self.registry.of(facts.type_id).paces[usize::from(channel)];
         let bound = f64::from(pace.bound) * TOLERANCE;
-        let now = self.tick.0 as i64;
-        let ahead = now + pace.delay * self.step as i64;
-        let within = [now, ahead].into_iter().all(|tick| {
+        // What a client draws in `steps` lies a delay behind what it hears then.
+        let apart = |steps: i64| {
+            let tick = self.tick.0 as i64 + (steps - pace.delay) * self.step as i64;
             let (a, b) = (told.metres_at(channel, tick), ours.metres_at(channel, tick));
-            (0..3).map(|axis| (a[axis] - b[axis]).powi(2)).sum::<f64>() <= bound * bound
-        });
-        if within { Difference::Small } else { Difference::Large }
+            (0..3).map(|axis| (a[axis] - b[axis]).powi(2)).sum::<f64>() > bound * bound
+        };
+        let stages = [0, pace.delay / 2, pace.delay, pace.delay * 2, pace.delay * 4, pace.delay * 8];
+        let first = stages.into_iter().position(apart);
+        Difference::Grows(first.map_or(stages[5], |stage| stages[stage.saturating_sub(1)]))
     }
 }
 
@@ -240,12 +241,11 @@ impl Observer {
         let channel = held.channel.min(3);
         let known = world.objects.facts(slot).map(|facts| facts.fields.known_digest());
         let owed = if known == Some(held.digest) { 0 } else { OWED };
-        let spread = (mix(held.entity.bits()) % ADOPTION_STEPS[usize::from(channel)]) as i64;
+        let within = |steps: i64| (mix(held.entity.bits()) % (steps as u64 + 1)) as i64;
         let (word, steps) = match world.difference(held, slot) {
             Difference::None if owed == 0 => (0, 0),
-            Difference::None => (ADOPTED, spread),
-            Difference::Small => (ADOPTED | KNOT, spread),
-            Difference::Large => (KNOT, 0),
+            Difference::None => (ADOPTED, within(FIELDS_STEPS)),
+            Difference::Grows(steps) => (ADOPTED | KNOT, within(steps)),
             Difference::Unknown => (KNOT | WHOLE, 0),
         };
         let word = u16::from(channel) | word | owed;
