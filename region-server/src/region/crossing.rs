@@ -6,7 +6,7 @@ use gorc::{ObserverId, ObserverSpec, View};
 use horizon_handoff::source::{self, Decision, Source};
 use horizon_handoff::target;
 use horizon_handoff::{Baselines, Capsule, CasOutcome, CasRequest, Record};
-use horizon_model::{EntityId, Epoch, HandoffId, RegionId, Tick, WorkerId, ObjectSchema};
+use horizon_model::{EntityId, Epoch, HandoffId, ObjectSchema, RegionId, Tick, WorkerId};
 use horizon_protocol::client::Spelling;
 use horizon_protocol::link::{AttachRecord, EntityKey, Lane, RegionToEdge, RegionToRegion};
 use tracing::{debug, warn};
