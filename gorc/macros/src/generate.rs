@@ -197,7 +197,10 @@ mod tests {
             let words: Vec<&str> = code.split_whitespace().collect();
             let is_name = |word: &str| word.chars().all(|c| c.is_alphanumeric() || c == '_');
             let continues = |word: &str| word == ">" || (is_name(word) && !["as", "mut"].contains(&word));
-            let begins = words.windows(3).filter(|three| three[1] == "::" && !continues(three[0]));
+            let begins = words.windows(3).filter(|three| {
+                // A lint's name is no path.
+                three[1] == "::" && !continues(three[0]) && !three[0].ends_with("clippy")
+            });
             let roots: BTreeSet<&str> = begins.map(|three| three[2]).collect();
             let own = root.to_string();
             assert_eq!(roots, [own.trim_start_matches(":: "), "core", "std"].into());
