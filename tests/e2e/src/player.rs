@@ -308,8 +308,8 @@ impl Body {
         let spelling = self.client.spelling();
         match update {
             Update::Frame(frame) => {
-                let own = self.client.world().object(self.client.welcome().entity);
-                let place = own.map(|object| object.pose.position.metres());
+                let own = self.client.world().drawn(self.client.welcome().entity);
+                let place = own.map(|drawn| drawn.pose.position.metres());
                 let strays = self.client.world().strays();
                 let others = self.eyes.take();
                 self.tell(|seen| {
