@@ -1,6 +1,6 @@
 // Draws the world and lets you walk in it.
 
-import { WorldFeed, placeAt } from "/world.js";
+import { WorldFeed } from "/world.js";
 import { Player } from "/player.js";
 
 const $ = (id) => document.getElementById(id);
@@ -10,8 +10,6 @@ const feed = new WorldFeed();
 let player = null;
 let colours = {};
 
-// Objects that our own session shows are drawn this far in the past, between two updates.
-const OWN_DELAY_MS = 100;
 const FLASH_MS = 900;
 const FOLLOW_PIXELS_PER_METRE = 5;
 
@@ -122,9 +120,9 @@ function drawBodies(at, now) {
     drawBody(body, WorldFeed.place(body, now), at, size, null);
   }
   for (const object of held.values()) {
-    if (object.id === mine || !object.past.length) continue;
+    if (object.id === mine) continue;
     const name = typeof object.fields.name === "string" ? object.fields.name : null;
-    drawBody(object, placeAt(object.past, now - OWN_DELAY_MS), at, size, name);
+    drawBody(object, player.place(object, now), at, size, name);
   }
   if (player?.position && mine) {
     const [x, y] = [at.x(player.position.x), at.y(player.position.y)];

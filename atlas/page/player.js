@@ -1,7 +1,11 @@
 // You: one session over any number of sockets, in the subprotocol horizon.v1.json.
 // docs/protocol.md says what every message means.
 
+import { Curve } from "/world.js";
+
 const SUBPROTOCOL = "horizon.v1.json";
+// Frames that come late must not be missed.
+const JITTER_TICKS = 3;
 const WINDOW = 64;
 const MOVE_MS = 50;
 const DEAD_MS = 5000;
@@ -92,6 +96,8 @@ export class Player {
     }
     Object.assign(this, { entity, ticket, epoch, serverTick: tick, durable });
     if (names.length) this.names = names;
+    if (message.schemas.length) this.schemas = message.schemas;
+    this.rateHz = message.rate_hz;
     this.attempt = nonce();
     this.pause = 100;
     this.welcomed = true;
@@ -119,17 +125,32 @@ export class Player {
     if (entry.op === "reset") return this.objects.clear();
     if (entry.op === "leave") return this.objects.delete(entry.id);
     if (entry.op === "enter" && !(entry.again && this.objects.has(entry.id))) {
-      this.objects.set(entry.id, { id: entry.id, player: entry.type === 0, past: [], fields: {} });
+      const fresh = { id: entry.id, player: entry.type === 0, type: entry.type, fields: {} };
+      this.objects.set(entry.id, { ...fresh, channel: entry.channel, curve: new Curve(entry.tick ?? tick, entry.at, entry.v) });
     }
     const object = this.objects.get(entry.id);
     if (!object) return;
     Object.assign(object.fields, entry.fields);
+    const delay = this.delay(object);
+    object.channel = entry.channel ?? object.channel;
     if (entry.at) {
-      if (entry.snap) object.past.length = 0;
-      object.past.push({ at: now, tick: entry.tick ?? tick, x: entry.at[0], y: entry.at[1] });
-      if (object.past.length > 8) object.past.shift();
+      if (entry.op === "update") object.curve.push(tick, delay, entry.tick ?? tick, entry.at, entry.v, entry.snap);
       if (entry.id === this.entity) this.reconcile(entry.tick ?? tick, entry.at, entry.snap);
     }
+  }
+
+  // Ticks that an object is drawn behind the newest frame: three periods of its channel, at most a second.
+  delay({ type, channel }) {
+    const step = 60 / (this.rateHz ?? 30);
+    const rate = this.schemas?.[type]?.channels[channel]?.rate_hz ?? 30;
+    const period = Math.ceil(60 / rate / step) * step;
+    return Math.min(3 * period, Math.max(period, 60));
+  }
+
+  // Where to draw an object now.
+  place(object, now) {
+    const ticks = Math.min((now - this.framed) * 0.06, 12) - JITTER_TICKS;
+    return object.curve.at(this.serverTick + ticks - this.delay(object));
   }
 
   // The server saw us at `at`: believe it where we are far off.

@@ -17,6 +17,55 @@ export function placeAt(past, then) {
   return past[0];
 }
 
+// Ticks over which a curve that is told anew takes over.
+const MIX_TICKS = 8;
+
+// What to draw of an object when: a line through the knots that frames bring, and straight on from the
+// last. The rule is that of gorc/WIRE.md, section "The curve".
+export class Curve {
+  constructor(tick, at, v = [0, 0]) {
+    this.pieces = [piece(tick, at, v)];
+    this.before = null;
+  }
+
+  // `delay`: ticks by which the channel held until now was drawn behind its newest frame.
+  push(frame, delay, tick, at, v = [0, 0], snap = false) {
+    const last = this.pieces.at(-1);
+    const from = Math.max(last.tick, frame - delay);
+    if (snap) {
+      this.pieces = [...this.pieces.filter((old) => old.tick < tick), piece(tick, at, v)];
+      this.before = null;
+    } else if (tick <= from) {
+      const old = new Curve(0, [0, 0]);
+      old.pieces = this.pieces;
+      this.before = { until: from, curve: old };
+      this.pieces = [piece(tick, at, v)];
+    } else {
+      const start = along(last, from);
+      const ticks = tick - from;
+      const line = { tick: from, ...start, vx: (at[0] - start.x) / ticks, vy: (at[1] - start.y) / ticks };
+      this.pieces.push(line, piece(tick, at, v));
+    }
+    if (this.pieces.length > 40) this.pieces.splice(0, 20);
+  }
+
+  at(tick) {
+    const here = along(this.pieces.findLast((part) => part.tick <= tick) ?? this.pieces[0], tick);
+    if (!this.before || tick >= this.before.until + MIX_TICKS) return here;
+    const old = this.before.curve.at(tick);
+    const share = Math.max(0, (tick - this.before.until) / MIX_TICKS);
+    return { x: old.x + (here.x - old.x) * share, y: old.y + (here.y - old.y) * share };
+  }
+}
+
+function piece(tick, [x, y], [vx, vy]) {
+  return { tick, x, y, vx: vx / 60, vy: vy / 60 };
+}
+
+function along(part, tick) {
+  return { x: part.x + part.vx * (tick - part.tick), y: part.y + part.vy * (tick - part.tick) };
+}
+
 export class WorldFeed {
   constructor() {
     this.text = null;

@@ -125,8 +125,9 @@ async fn a_border_is_crossed_ten_times_without_losing_anything() {
     assert_eq!(seen.disconnects, Vec::<String>::new());
     assert!(seen.epochs.is_sorted(), "epochs only rise: {:?}", seen.epochs);
     assert_eq!(seen.heard("movement/corrected").count(), 0, "no step was refused");
-    let end = seen.place.expect("a body");
-    assert!((end[0] + 10.0).abs() < 0.5, "it stands where it walked to: {end:?}");
+    // What is drawn is a tenth of a second old.
+    ada.until_true("the place it walked to", |seen| seen.place.is_some_and(|at| (at[0] + 10.0).abs() < 0.2))
+        .await;
     let key = format!("player {a}");
     world
         .until("ten handoffs", |status| {
