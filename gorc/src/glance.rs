@@ -376,7 +376,9 @@ impl Observer {
             return;
         }
         if !self.spec.sees_ghosts && next & (PENDING & !KNOT) == 0 && changed == 0 {
-            let chance = scene.objects.fresh[slot] & fresh::CHANCE & (0xf00 << level) != 0;
+            // At the rate of the next finer channel: its own clients' chances come at other steps than ours.
+            let finer = level.saturating_sub(1);
+            let chance = scene.objects.fresh[slot] & fresh::CHANCE & (0xf00 << finer) != 0;
             if !chance {
                 self.rows.owe(alias, next & !CHANNEL | told, scene.clock.now);
                 return;
