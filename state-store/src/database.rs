@@ -140,6 +140,21 @@ fn private() -> OpenOptions {
     options
 }
 
+/// How long a lock may be held by nobody: a process that was started while its parent had the database
+/// open keeps the parent's lock from `fork` to `exec`.
+const HANDOVER: Duration = Duration::from_millis(300);
+
+fn try_lock(file: &File) -> Result<(), TryLockError> {
+    let pause = HANDOVER / 15;
+    for _ in 0..15 {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => std::thread::sleep(pause),
+            decided => return decided,
+        }
+    }
+    file.try_lock()
+}
+
 /// Holds `PATH.lock` against other processes, and says who holds it otherwise.
 fn lock(path: &Path) -> Result<File, StoreError> {
     let mut name = path.as_os_str().to_owned();
@@ -151,7 +166,7 @@ fn lock(path: &Path) -> Result<File, StoreError> {
             name.display()
         ))
     })?;
-    match file.try_lock() {
+    match try_lock(&file) {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
             let mut holder = String::new();
