@@ -144,6 +144,8 @@ fn private() -> OpenOptions {
 /// open keeps the parent's lock from `fork` to `exec`.
 const HANDOVER: Duration = Duration::from_millis(300);
 
+// A file lock tells nobody that it is free again.
+#[allow(clippy::disallowed_methods)]
 fn try_lock(file: &File) -> Result<(), TryLockError> {
     let pause = HANDOVER / 15;
     for _ in 0..15 {
