@@ -4,8 +4,6 @@ use crate::glance::{Scene, Tools};
 use crate::grid::Hits;
 use crate::observer::Observer;
 
-/// Grid ticks from one density layer to the next.
-const PERIOD_TICKS: u64 = 60;
 /// Edge of a cell in metres, that of the world's lattice.
 const CELL_METRES: f64 = horizon_model::CELL_METRES;
 
@@ -13,8 +11,7 @@ impl Observer {
     /// Counts the objects within reach that are not held, by cell, into `tools.cells`. Returns whether
     /// it is time to tell them.
     pub(crate) fn count_crowd(&self, scene: &Scene<'_>, tools: &mut Tools) -> bool {
-        let step = scene.clock.rate.step();
-        if (scene.tick.0.wrapping_add(self.id.0 * 2)) % PERIOD_TICKS >= step {
+        if !self.has_turn(scene.clock.now as u64, scene.clock.rate.hz()) {
             return false;
         }
         let Some(centre) = self.centre(scene) else {

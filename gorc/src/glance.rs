@@ -21,7 +21,7 @@ use crate::track::Clock;
 use crate::wire::LeaveReason;
 
 /// Steps for which the reach that `nearest` leaves is kept.
-const REACH_STEPS: i64 = 6;
+const REACH_STEPS: u64 = 6;
 /// Grid ticks for which an object keeps the inner channel that its rank gave it.
 const DWELL_TICKS: u64 = 24;
 /// How much further out than the nearest ones an object is still held, so that ranks do not flap.
@@ -164,7 +164,7 @@ impl Observer {
             }
             let word = self.rows.words[alias];
             if fresh & news[(word & CHANNEL) as usize] != 0 {
-                let (next, changed) = self.owe(word, slot, scene);
+                let (next, changed) = self.owe(word, word & KNOT != 0, slot, scene);
                 self.rows.owe(alias, next | u16::from(changed) << 4, scene.clock.now);
             }
         }
@@ -250,7 +250,7 @@ impl Observer {
         if self.reach.len() <= place {
             self.reach.resize(place + 1, None);
         }
-        let turn = (now + self.id.0 as i64).rem_euclid(REACH_STEPS) == 0;
+        let turn = self.has_turn(now as u64, REACH_STEPS);
         if self.reach[place].is_some() && !turn {
             return;
         }
@@ -363,7 +363,7 @@ impl Observer {
                 }
             }
         }
-        let (mut next, changed) = self.owe(next, slot, scene);
+        let (mut next, changed) = self.owe(next, word & KNOT != 0, slot, scene);
         if next & ADOPTED != 0 {
             let news = level != told || scene.objects.fresh[slot] & 1 << level != 0;
             if !news && self.rows.waited(alias, scene.clock.now) < 0 {
@@ -388,13 +388,16 @@ impl Observer {
     }
 
     /// The word with what this step adds to it, and the channels of which only changed fields are owed.
-    fn owe(&self, word: u16, slot: usize, scene: &Scene<'_>) -> (u16, u8) {
+    ///
+    /// `missed`: a knot of this channel was owed already before this step.
+    fn owe(&self, word: u16, missed: bool, slot: usize, scene: &Scene<'_>) -> (u16, u8) {
         let fresh = scene.objects.fresh[slot];
         let channel = word & CHANNEL;
         let mut next = word;
         if self.spec.sees_ghosts {
             if fresh & 1 << channel != 0 {
-                next |= KNOT;
+                // Who missed the knot before this one may expect the object elsewhere.
+                next |= if missed { KNOT | WHOLE } else { KNOT };
                 if scene.objects.packed[slot][channel as usize].snap {
                     next |= SNAP | WHOLE;
                 }

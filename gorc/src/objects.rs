@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use horizon_model::{EntityId, ObjectTypeId, PlayerId, Pose, Tick};
+use horizon_model::{EntityId, ObjectTypeId, PlayerId, Pose, Tick, TickRate};
 
 use crate::cadence::since_due;
 use crate::fields::Fields;
@@ -71,7 +71,7 @@ pub(crate) struct Objects {
     tracks: Vec<Option<Box<Track>>>,
     /// Per table of reach: coordinates from the origin; not a number where another table holds.
     pub(crate) coordinates: Vec<[Vec<f32>; 3]>,
-    pub(crate) profile: Vec<u8>,
+    pub(crate) profile: Vec<u16>,
     pub(crate) fresh: Vec<u16>,
     pub(crate) ghost: Vec<bool>,
     /// Knots of this step by channel.
@@ -166,6 +166,19 @@ impl Objects {
             yaw: quantise_yaw(facts.pose.yaw),
             own_yaw: true,
         })
+    }
+
+    /// What a region was told of this object when the low half of the sample's tick was `told`, if that
+    /// is not too long ago.
+    pub(crate) fn told_exactly(&self, slot: usize, told: u32, rate: TickRate) -> Option<Knot> {
+        let facts = self.facts(slot)?;
+        let ago = u64::from((facts.tick.0 as u32).wrapping_sub(told));
+        let tick = Tick(facts.tick.0.checked_sub(ago)?);
+        let (at, per_step) = self.tracks[slot].as_ref()?.past((tick.0 / rate.step()) as i64)?;
+        let lattice = &LATTICES[0];
+        let metres = [0, 1, 2].map(|axis| self.origin()[axis] + f64::from(at[axis]));
+        let velocity = lattice.velocity(per_step.map(|axis| f64::from(axis) * rate.hz() as f64));
+        Some(Knot { tick, place: lattice.place(metres), velocity, yaw: 0, own_yaw: true })
     }
 
     fn grow(&mut self) -> usize {

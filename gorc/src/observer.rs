@@ -266,6 +266,11 @@ impl Observer {
         self.rows.held() + self.strangers.len()
     }
 
+    /// Whether it is this observer's turn at something that each does once in `period`; `now` counts up.
+    pub(crate) fn has_turn(&self, now: u64, period: u64) -> bool {
+        now.wrapping_add(self.id.0).is_multiple_of(period)
+    }
+
     /// The channel on which a slot was told.
     pub(crate) fn told(&self, slot: usize) -> Option<u8> {
         let alias = self.rows.slots.iter().position(|other| *other as usize == slot && slot != 0)?;

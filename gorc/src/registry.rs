@@ -35,7 +35,7 @@ pub(crate) struct ObjectType {
     pub(crate) fields: [u32; 4],
     pub(crate) paces: [Pace; 4],
     /// Which of the registry's tables of reach it follows.
-    pub(crate) profile: u8,
+    pub(crate) profile: u16,
 }
 
 /// Types with the same reach share an index.
@@ -126,5 +126,5 @@ fn prepare(rate: TickRate, mut schema: ObjectSchema, profiles: &mut Vec<Profile>
         profiles.push(profile);
         profiles.len() - 1
     });
-    ObjectType { schema, fields, paces, profile: place as u8 }
+    ObjectType { schema, fields, paces, profile: place as u16 }
 }

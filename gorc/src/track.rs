@@ -188,6 +188,14 @@ impl Track {
         }
     }
 
+    /// Where it was at a step that is remembered with the one before it, and metres of that step.
+    pub(crate) fn past(&self, step: i64) -> Option<([f32; 3], [f32; 3])> {
+        if step <= self.oldest || step > self.written || self.snap == step {
+            return None;
+        }
+        Some((self.ring[slot(step)].at, self.slope(step - 1, step)))
+    }
+
     /// Of what its owner last told that it stands nothing is heard before it moves.
     pub(crate) fn assume(&mut self, step: i64) {
         if self.stands {

@@ -47,9 +47,10 @@ impl Observer {
             for (_, index) in &tools.order[count..] {
                 let due = tools.due[*index as usize];
                 self.defer(&due, scene);
-                tools.due[*index as usize].word = 0;
+                tools.due[*index as usize] = Due { word: 0, changed: 0, ..due };
                 tools.stats.deferred += 1;
             }
+            // Whatever is due says something: a word beyond its channel, or changed fields.
             tools.due.retain(|due| due.word != 0 || due.changed != 0);
         }
     }

@@ -15,7 +15,7 @@ use crate::row::{COMPLETE, KNOT, OWED, WHOLE};
 use crate::wire::{Knot, LATTICES, LeaveReason, Section, Spelling, position_of, put_density, put_header};
 
 /// Steps from one tidying to the next.
-const TIDY_STEPS: i64 = 32;
+const TIDY_STEPS: u64 = 32;
 /// How much longer an entry is in JSON, about.
 const JSON_FACTOR: usize = 8;
 
@@ -87,7 +87,7 @@ impl Observer {
     /// Whether it is this observer's turn to forget what it told long ago: before it is asked, and now and
     /// then.
     fn tidies(&self, scene: &Scene<'_>) -> bool {
-        self.refresh || (scene.clock.now + self.id.0 as i64) % TIDY_STEPS == 0
+        self.refresh || self.has_turn(scene.clock.now as u64, TIDY_STEPS)
     }
 
     fn tell_density(&mut self, scene: &Scene<'_>, tools: &mut Tools, pen: &mut Pen<'_>) {

@@ -12,9 +12,6 @@ use crate::wire::{
     Knot, Long, MAX_FIELDS, Section, Spelling, Update, heading, put_header, put_long, put_short, short,
 };
 
-/// Ticks after which a receiver may expect an object too far from where it is for a short entry.
-const LATE_TICKS: i64 = 16;
-
 impl Observer {
     pub(super) fn tell_updates(&mut self, scene: &Scene<'_>, tools: &mut Tools, pen: &mut Pen<'_>) {
         if pen.limit != usize::MAX {
@@ -77,7 +74,9 @@ impl Observer {
         let told_on = (self.rows.words[row.alias as usize] & CHANNEL) as u8;
         let channel = (row.word & CHANNEL) as u8;
         if !self.spec.sees_ghosts {
-            return true;
+            let told = self.rows.ticks[row.alias as usize];
+            let known = scene.objects.told_exactly(slot, told, scene.clock.rate);
+            return known.is_some_and(|known| is_near(&known, 0, knot, 0));
         }
         if told_on == channel {
             return scene.objects.packed[slot][usize::from(channel)].fits;
@@ -136,12 +135,7 @@ impl Observer {
             return None;
         };
         let lag = scene.tick.0 as i64 - knot.tick.0 as i64;
-        let word = self.rows.words[row.alias as usize];
-        let late = word & PENDING != 0
-            && self.rows.waited(row.alias as usize, scene.clock.now) * scene.clock.rate.step() as i64
-                > LATE_TICKS;
         let whole = snap
-            || late
             || row.word & (WHOLE | COMPLETE) != 0
             || !fields.is_empty()
             || !self.expects(scene, row, slot, &knot);
