@@ -52,6 +52,8 @@ const ARROWS: &[(&str, &[&str], &[&str])] = &[
     ("horizon-client", &["horizon-gorc", "horizon-handoff", "horizon-model", "horizon-protocol"], &[]),
     ("horizon-load", &["horizon-client", "horizon-model", "horizon-protocol"], &["horizon-gorc"]),
     ("horizon-e2e", &["horizon-client", "horizon-model", "horizon-protocol"], &[]),
+    // Read by simulation, processes and model alike, so it knows none of them.
+    ("horizon-history", &["horizon-model"], &[]),
     ("horizon-tidy", &[], &[]),
     ("xtask", &[], &[]),
 ];
