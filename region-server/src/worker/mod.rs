@@ -10,6 +10,7 @@
 //! A worker registers at its edge as ready, is placed on a region, and serves it until it is told to
 //! retire or its lease is lost. It outlives its edge: it dials again and registers with what it serves.
 
+mod asking;
 mod event;
 mod handle;
 mod hub;

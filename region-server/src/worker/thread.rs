@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 use tracing::{error, info, warn};
 
 use super::Shared;
+use super::asking::Asking;
 use super::event::Event;
 use super::handle::{RegionThread, ThreadInput, deliver};
 use crate::journal::{Fence, FenceError, JournalWriter, Segment, Written};
@@ -33,6 +34,8 @@ const MAX_LATE_STEPS: u64 = 8;
 const WINDOW: usize = 256;
 /// How often they are summarised, in ticks.
 const SUMMARISE_TICKS: u64 = 12;
+/// Inputs after which the region's outputs leave, however many more wait.
+const DRAIN: usize = 256;
 /// A step that starts later than this share of its period counts as an overrun.
 const LATE_SHARE: u32 = 2;
 /// The longest wait for one confirmation of the lease.
@@ -45,6 +48,8 @@ pub(crate) struct ThreadMetrics {
     frames: Counter,
     frame_bytes: Counter,
     arrivals: Counter,
+    cas_calls: Counter,
+    cas_requests: Counter,
     tick: Gauge,
     enter_bytes: Counter,
     update_bytes: Counter,
@@ -64,6 +69,8 @@ impl ThreadMetrics {
             frame_bytes: metrics
                 .counter("region_state_bytes", "Bytes of state frames before the edge's header"),
             arrivals: metrics.counter("region_arrivals", "Entities that arrived by handoff"),
+            cas_calls: metrics.counter("region_cas_calls", "Calls of the store with compare-and-sets"),
+            cas_requests: metrics.counter("region_cas_requests", "Compare-and-sets in them"),
             tick: metrics.gauge("region_tick", "World tick of the last step"),
             enter_bytes: metrics.counter("gorc_enter_bytes", "Bytes that told of objects that appeared"),
             update_bytes: metrics.counter("gorc_update_bytes", "Bytes that told of objects that changed"),
@@ -163,6 +170,7 @@ struct Ticker {
     region: Region,
     journal: JournalWriter,
     lease: Lease,
+    asking: Asking,
     edges: BTreeMap<EdgeId, (PeerSender, u64)>,
     workers: BTreeMap<WorkerId, (PeerSender, u64)>,
     work: VecDeque<u32>,
@@ -207,6 +215,7 @@ impl Ticker {
             region,
             journal,
             lease,
+            asking: Asking::default(),
             edges: BTreeMap::new(),
             workers: BTreeMap::new(),
             work: VecDeque::with_capacity(WINDOW),
@@ -224,18 +233,16 @@ impl Ticker {
             let wait = self.clock.until(next).unwrap_or(Duration::ZERO);
             if !wait.is_zero() {
                 match queue.recv_timeout(wait) {
-                    Ok(input) => self.take(input),
+                    Ok(input) => {
+                        self.take(input);
+                        self.drain(queue);
+                    }
                     Err(RecvTimeoutError::Timeout) => {}
                     Err(RecvTimeoutError::Disconnected) => return false,
                 }
                 continue;
             }
-            while let Ok(input) = queue.try_recv() {
-                self.take(input);
-                if self.ended.is_some() {
-                    break;
-                }
-            }
+            while self.drain(queue) {}
             let now = self.now();
             let late = now.saturating_sub(next.since_origin());
             if late > rate.period() / LATE_SHARE {
@@ -268,8 +275,27 @@ impl Ticker {
         self.clock.grid_now().unwrap_or_default()
     }
 
+    /// Takes what has come, then does what the region says about all of it: moves that came together
+    /// are asked about together. Whether more may wait.
+    fn drain(&mut self, queue: &Receiver<ThreadInput>) -> bool {
+        let mut taken = 0;
+        while taken < DRAIN
+            && self.ended.is_none()
+            && let Ok(input) = queue.try_recv()
+        {
+            self.take(input);
+            taken += 1;
+        }
+        self.perform();
+        taken == DRAIN && self.ended.is_none()
+    }
+
     fn take(&mut self, input: ThreadInput) {
         let now = self.now();
+        if !matches!(input, ThreadInput::Region(_)) {
+            // What was said before a link changed is not for the new one.
+            self.perform();
+        }
         let input = match input {
             ThreadInput::Region(input) => input,
             ThreadInput::EdgeLink(edge, sender) => {
@@ -295,13 +321,14 @@ impl Ticker {
                 return;
             }
         };
+        if matches!(input, Input::Cas(_)) {
+            self.asking.answered();
+        }
         self.region.handle(now, input);
-        self.perform();
     }
 
     /// Does what the region says, in order.
     fn perform(&mut self) {
-        let mut requests = Vec::new();
         for output in self.region.take_outputs() {
             match output {
                 Output::Edge(edge, lane, message) => {
@@ -327,7 +354,7 @@ impl Ticker {
                 Output::Journal(record) => self.behind(self.journal.tick(*record)),
                 Output::Mark(tick) => self.behind(self.journal.mark(tick)),
                 Output::Rotate(snapshot) => self.behind(self.journal.rotate(*snapshot)),
-                Output::Cas(batch) => requests.extend(batch),
+                Output::Cas(batch) => self.asking.add(batch),
                 Output::Lookup(key) => {
                     let (store, inbox) = (Arc::clone(&self.shared.store), self.inbox.clone());
                     self.runtime.spawn(async move {
@@ -339,7 +366,9 @@ impl Ticker {
                 Output::Superseded => self.ended = Some(false),
             }
         }
-        if !requests.is_empty() {
+        if let Some(requests) = self.asking.next_call() {
+            self.shared.metrics.cas_calls.inc();
+            self.shared.metrics.cas_requests.inc_by(requests.len() as u64);
             let (store, inbox) = (Arc::clone(&self.shared.store), self.inbox.clone());
             self.runtime.spawn(async move {
                 let answers = match store.cas(requests.clone()).await {
