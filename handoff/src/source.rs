@@ -72,8 +72,8 @@ pub const OFFER_RETRY: Duration = Duration::from_millis(500);
 pub const WANTED_FOR: Duration = Duration::from_secs(2);
 /// Beyond [`MAX_ATTEMPTS`], a new target replaces one that nothing asked for in this time.
 pub const SWITCH_AFTER: Duration = Duration::from_millis(500);
-/// Time outside after which a copy that lags more than a step is good enough: a link slower than a
-/// step must delay a handoff, not forbid it.
+/// Time outside after which a copy or a journal that lags more than a step is good enough: what is
+/// slower than a step must delay a handoff, not forbid it.
 pub const LAG_PATIENCE: Duration = Duration::from_millis(250);
 
 /// How long an entity may be frozen at steps of `step_ticks` before it is taken back.
@@ -265,7 +265,7 @@ impl Source {
         *late |= crossing.is_some() && !fresh;
         let answers = ready.is_some_and(|(_, stream)| stream.acked.is_some() && now < stream.again_at);
         let patient = answers && outside_since.is_some_and(|since| now >= since + LAG_PATIENCE);
-        let due = step.healthy && now >= self.since + MIN_DWELL && (fresh || patient);
+        let due = step.healthy && now >= self.since + MIN_DWELL && (fresh && step.swift || patient);
         let (Some(to), Some((handoff, stream)), true) = (crossing, ready, due) else {
             outputs.extend(attempts.stream(now, step));
             return outputs;

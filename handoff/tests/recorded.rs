@@ -124,7 +124,16 @@ impl Walk<'_> {
         let owner = self.map.owner_of(&pose.position);
         let fresh_handoff = self.nonce();
         let step_ticks = STEP_TICKS;
-        let step = StepEnd { tick, step_ticks, owner, beyond_metres, near, healthy: true, fresh_handoff };
+        let step = StepEnd {
+            tick,
+            step_ticks,
+            owner,
+            beyond_metres,
+            near,
+            healthy: true,
+            swift: true,
+            fresh_handoff,
+        };
         self.feed(now, Input::StepEnd(step));
     }
 

@@ -85,6 +85,8 @@ pub struct StepEnd {
     pub near: Near,
     /// The store answers and the lease outlives three freeze timeouts.
     pub healthy: bool,
+    /// The journal is durable up to the step before this one: a freeze now is a short one.
+    pub swift: bool,
     /// A nonce the machine may use.
     pub fresh_handoff: HandoffId,
 }

@@ -39,6 +39,7 @@ const fn step_near(tick: u64, owner: RegionId, beyond_metres: f64, near: Near) -
         beyond_metres,
         near,
         healthy: true,
+        swift: true,
         fresh_handoff,
     })
 }
@@ -240,6 +241,15 @@ fn crossing() {
         "not with a store out of reach",
         &[(0, Input::StepEnd(unhealthy))],
         &[presync(Some(Tick(9)))],
+    );
+    let slow = |tick| {
+        let Input::StepEnd(step) = step(tick, B, 2.0) else { unreachable!() };
+        Input::StepEnd(StepEnd { swift: false, ..step })
+    };
+    check_ready(
+        "not while the disk is slow, which is no obstacle for ever either",
+        &[(0, slow(10)), (249, slow(11)), (1, slow(12)), (0, durable(12))],
+        &after(vec![presync(Some(Tick(9))), presync(Some(Tick(9)))], &frozen_late(12, 9)),
     );
     check(
         "not within half a second of the arrival",

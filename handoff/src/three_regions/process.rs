@@ -152,7 +152,16 @@ impl Process {
         let regions = if fresh_handoff.0.is_multiple_of(2) { 0..0 } else { 0..3 };
         let others = regions.map(RegionId).filter(|&region| region != self.me.region);
         let near = others.fold(Near::NOBODY, |near, region| near.with(region, HURRY_METRES));
-        let step = StepEnd { tick, step_ticks: 1, owner, beyond_metres, near, healthy: true, fresh_handoff };
+        let step = StepEnd {
+            tick,
+            step_ticks: 1,
+            owner,
+            beyond_metres,
+            near,
+            healthy: true,
+            swift: true,
+            fresh_handoff,
+        };
         self.source(now, source::Input::StepEnd(step), out);
     }
 

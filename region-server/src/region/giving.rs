@@ -98,6 +98,7 @@ impl Region {
     pub(super) fn step_handoffs(&mut self, tick: Tick) {
         let healthy = self.retiring.is_none()
             && self.keeper.may_hand_over(self.now, source::freeze_timeout(self.config.rate.step()) * 3);
+        let swift = self.durable >= self.last_recorded;
         self.own_spawned_objects();
         let neighbours = self.linked_neighbours();
         let ids: Vec<EntityId> = self.crossings.keys().copied().collect();
@@ -124,7 +125,8 @@ impl Region {
             let fresh_handoff = self.nonces.fresh();
             let step_ticks = self.config.rate.step();
             let healthy = healthy && self.crossings.get(&id).is_some_and(|crossing| crossing.fits);
-            let step = StepEnd { tick, step_ticks, owner, beyond_metres, near, healthy, fresh_handoff };
+            let step =
+                StepEnd { tick, step_ticks, owner, beyond_metres, near, healthy, swift, fresh_handoff };
             self.feed_source(id, source::Input::StepEnd(step));
             if beyond_metres >= source::CROSSING_METRES
                 && let Some(crossing) = self.crossings.get(&id)
