@@ -62,7 +62,8 @@ pub struct Hub {
     settled_at: Duration,
     /// Highest grid time that a worker brought, and the boot time at which it did.
     clock_brought: Option<(Duration, Duration)>,
-    leads: bool,
+    /// Under which epoch this edge directs, if it does.
+    directs: watch::Sender<Option<Epoch>>,
     shutdown: Vec<oneshot::Sender<()>>,
 }
 
@@ -96,7 +97,7 @@ impl Hub {
             clock_start: Some(clock_start),
             settled_at,
             clock_brought: None,
-            leads: false,
+            directs: watch::Sender::new(None),
             shutdown: Vec::new(),
         }
     }
@@ -152,9 +153,9 @@ impl Hub {
             ToHub::Band(band) => self.predict(&band),
             ToHub::Summary(summary) => self.summary(*summary),
             ToHub::Ensure { region, why } => self.direct(Input::Ensure { region, why }),
-            ToHub::Leads(leads) => {
-                self.leads = leads;
-                self.direct(Input::Lease(leads));
+            ToHub::Directs(epoch) => {
+                self.directs.send_replace(epoch);
+                self.direct(Input::Lease(epoch.is_some()));
             }
             ToHub::Status(reply) => {
                 let _ = reply.send(self.view.status(&self.edge, &self.director));
@@ -163,7 +164,7 @@ impl Hub {
                 let _ = reply.send(self.view.handoffs_since(since));
             }
             ToHub::Shutdown(reply) => {
-                if self.leads {
+                if self.directs.borrow().is_some() {
                     tracing::info!("the world stops");
                     self.shutdown.push(reply);
                     self.edge.sessions.broadcast(|| ToSession::Shutdown);
@@ -258,7 +259,7 @@ impl Hub {
             }
             Output::Retire { worker, exit, .. } => self.to_worker(worker, &EdgeToRegion::Retire { exit }),
             Output::Evict { region, worker } => {
-                tokio::spawn(evict(self.edge.clone(), region, worker));
+                tokio::spawn(evict(self.edge.clone(), self.directs.subscribe(), region, worker));
             }
             Output::Announce(placements) => {
                 let regions = EdgeToRegion::Regions(placements);
@@ -348,11 +349,26 @@ impl Hub {
     }
 }
 
-/// Ends the lease of a process that is gone, however long the store takes to answer.
-async fn evict(edge: Arc<Edge>, region: RegionId, worker: WorkerId) {
-    while let Err(error) = edge.store.evict(region, worker).await {
-        tracing::warn!(%region, %worker, %error, "a lease could not be ended; trying again");
-        tokio::time::sleep(EVICT_AGAIN_AFTER).await;
+/// Ends the lease of a process that is gone or that nobody hears, however long the store takes to answer
+/// and however long it takes this edge to direct.
+async fn evict(
+    edge: Arc<Edge>,
+    mut directs: watch::Receiver<Option<Epoch>>,
+    region: RegionId,
+    worker: WorkerId,
+) {
+    loop {
+        let epoch = match directs.wait_for(Option::is_some).await {
+            Ok(epoch) => epoch.expect("just waited for"),
+            Err(_) => return,
+        };
+        match edge.store.evict(region, worker, epoch).await {
+            Ok(()) => break,
+            Err(error) => {
+                tracing::warn!(%region, %worker, %error, "a lease could not be ended; trying again");
+                tokio::time::sleep(EVICT_AGAIN_AFTER).await;
+            }
+        }
     }
     let _ = edge.hub.send(ToHub::Evicted(region)).await;
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use horizon_model::{RegionId, WorkerId};
+use horizon_model::{Epoch, RegionId, WorkerId};
 use horizon_protocol::link::{Band, Placement, Registration, Summary};
 use tokio::sync::oneshot;
 
@@ -62,8 +62,8 @@ pub enum ToHub {
         /// Who.
         why: Why,
     },
-    /// Whether this edge holds the director lease.
-    Leads(bool),
+    /// The epoch under which this edge directs, or `None` while it does not.
+    Directs(Option<Epoch>),
     /// What is going on, as JSON.
     Status(oneshot::Sender<String>),
     /// Handoffs after a number, as JSON.

@@ -220,32 +220,32 @@ async fn hold_director_lease(edge: Arc<Edge>, readiness: Readiness) {
     let ttl = edge.config.store.lease_ttl;
     let mut ticks = tokio::time::interval(ttl / 5);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut leads = false;
+    let mut directs = None;
     let mut confirmed = Instant::now();
     loop {
         ticks.tick().await;
         let asked = Instant::now();
         let holds = match edge.store.acquire_director(edge.id, ttl).await {
-            Ok(Some(_)) => {
+            Ok(Some(epoch)) => {
                 confirmed = asked;
-                true
+                Some(epoch)
             }
             Ok(None) => {
                 readiness.not_ready("another atlas directs this world");
-                false
+                None
             }
             Err(error) => {
                 readiness.not_ready(format!("the store does not answer: {error}"));
-                leads && confirmed.elapsed() < ttl * 4 / 5
+                directs.filter(|_| confirmed.elapsed() < ttl * 4 / 5)
             }
         };
-        if holds && edge.clock.leads() {
+        if holds.is_some() && edge.clock.leads() {
             readiness.ready();
         }
-        if holds != leads {
-            leads = holds;
-            tracing::info!(leads, "director lease");
-            if edge.hub.send(ToHub::Leads(leads)).await.is_err() {
+        if holds != directs {
+            directs = holds;
+            tracing::info!(epoch = ?directs, "director lease");
+            if edge.hub.send(ToHub::Directs(directs)).await.is_err() {
                 return;
             }
         }

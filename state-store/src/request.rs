@@ -25,9 +25,11 @@ pub enum Request {
     /// [`StateStore::release`].
     Release(Lease),
     /// [`StateStore::evict`].
-    Evict(RegionId, WorkerId),
+    Evict(RegionId, WorkerId, Epoch),
     /// [`StateStore::record`].
     Record(EntityKey),
+    /// [`StateStore::records`].
+    Records(Vec<EntityKey>),
     /// [`StateStore::cas`].
     Cas(Vec<CasRequest>),
     /// [`StateStore::owned`].
@@ -65,10 +67,13 @@ pub enum Reply {
     Held(WorkerId, Duration),
     /// To a renewal, confirmation, release or eviction.
     Done,
-    /// To a renewal, confirmation or release under a lease that is not the current one.
+    /// To a renewal, confirmation or release under a lease that is not the current one, or an eviction by
+    /// who directs no longer.
     Lost,
     /// To [`Request::Record`].
     Record(Option<Record>),
+    /// To [`Request::Records`], in its order.
+    Records(Vec<Option<Record>>),
     /// To [`Request::Cas`], in its order.
     Cas(Vec<CasOutcome>),
     /// To [`Request::Owned`].
@@ -158,12 +163,16 @@ impl<B: Backend> StateStore for B {
         lease_answer(&self.call(Request::Release(*lease)).await?)
     }
 
-    async fn evict(&self, region: RegionId, worker: WorkerId) -> Result<(), StoreError> {
-        ask!(self, Request::Evict(region, worker), Reply::Done => ())
+    async fn evict(&self, region: RegionId, worker: WorkerId, director: Epoch) -> Result<(), LeaseError> {
+        lease_answer(&self.call(Request::Evict(region, worker, director)).await?)
     }
 
     async fn record(&self, key: EntityKey) -> Result<Option<Record>, StoreError> {
         ask!(self, Request::Record(key), Reply::Record(record) => record)
+    }
+
+    async fn records(&self, keys: Vec<EntityKey>) -> Result<Vec<Option<Record>>, StoreError> {
+        ask!(self, Request::Records(keys), Reply::Records(records) => records)
     }
 
     async fn cas(&self, batch: Vec<CasRequest>) -> Result<Vec<CasOutcome>, StoreError> {

@@ -49,11 +49,20 @@ pub trait StateStore: Send + Sync + 'static {
     /// [`LeaseError::Lost`] where somebody else took it before.
     async fn release(&self, lease: &Lease) -> Result<(), LeaseError>;
 
-    /// Ends the lease of `region` at once if `worker` holds it: its process was seen to have ended.
-    async fn evict(&self, region: RegionId, worker: WorkerId) -> Result<(), StoreError>;
+    /// Ends the lease of `region` at once if `worker` holds it, whether it has expired or not: its process
+    /// has ended, or nobody hears it any more. Where it lives after all it cannot renew, confirm or
+    /// commit. `director` is the epoch of [`Self::acquire_director`]: who directs no longer evicts nobody.
+    ///
+    /// # Errors
+    ///
+    /// [`LeaseError::Lost`] where another edge has taken the right to direct since. Nothing was changed.
+    async fn evict(&self, region: RegionId, worker: WorkerId, director: Epoch) -> Result<(), LeaseError>;
 
     /// The record of `key`, if it ever had one.
     async fn record(&self, key: EntityKey) -> Result<Option<Record>, StoreError>;
+
+    /// The records of all `keys`, in their order, as of one moment.
+    async fn records(&self, keys: Vec<EntityKey>) -> Result<Vec<Option<Record>>, StoreError>;
 
     /// Judges each request by itself, in order, and commits what won in one durable write.
     ///

@@ -69,7 +69,8 @@ impl World {
             Request::Confirm(lease) if self.is_current(&lease) => Reply::Done,
             Request::Confirm(_) => Reply::Lost,
             Request::Release(lease) => self.release(tables, &lease)?,
-            Request::Evict(region, worker) => {
+            Request::Evict(_, _, director) if self.director.stored.epoch != director => Reply::Lost,
+            Request::Evict(region, worker, _) => {
                 if let Some(grant) = self.leases.get_mut(&region)
                     && grant.stored.holder == Some(worker)
                 {
@@ -79,6 +80,10 @@ impl World {
                 Reply::Done
             }
             Request::Record(key) => Reply::Record(tables.record(self.id, key)?),
+            Request::Records(keys) => {
+                let records = keys.into_iter().map(|key| tables.record(self.id, key));
+                Reply::Records(records.collect::<Result<_, _>>()?)
+            }
             Request::Cas(batch) => {
                 let outcomes = batch.into_iter().map(|request| self.cas(tables, request));
                 Reply::Cas(outcomes.collect::<Result<_, _>>()?)

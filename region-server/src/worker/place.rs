@@ -85,10 +85,8 @@ async fn take(
     let mut recovery = Recovery::new(lease, recovered.state);
     let mut keys = recovery.keys();
     keys.extend(shared.store.owned(lease.region).await?.into_iter().map(|(key, _)| key));
-    let mut records: BTreeMap<EntityKey, _> = BTreeMap::new();
-    for key in keys {
-        records.insert(key, shared.store.record(key).await?);
-    }
+    let asked: Vec<EntityKey> = keys.iter().copied().collect();
+    let records: BTreeMap<EntityKey, _> = keys.into_iter().zip(shared.store.records(asked).await?).collect();
     let requests = recovery.decide(&records);
     let count = requests.len();
     if count > 0 {

@@ -226,7 +226,7 @@ impl Harness {
         for held in self.running.values_mut() {
             held.region.handle(self.now, Input::WorkerDown(placement.worker));
         }
-        self.store.perform(Request::Evict(id, placement.worker));
+        self.store.perform(Request::Evict(id, placement.worker, Epoch::ZERO));
         self.start(id);
         self.announce();
         let orphans: Vec<OpenSession> = self

@@ -41,6 +41,7 @@ suite! {
     a_lease_outlives_a_restart_for_its_whole_length,
     sessions_are_a_table_of_their_own,
     the_director_is_one_edge,
+    only_who_directs_evicts,
     ticks_and_keys_outlive_a_restart,
     worlds_do_not_meet,
 }

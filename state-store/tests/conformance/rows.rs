@@ -71,7 +71,7 @@ pub(crate) async fn c1_acquire_excludes<F: Fixture>(fixture: &mut F) {
     let refused = store.acquire(A, BERT, TTL).await;
     assert_eq!(refused, Err(AcquireError::Held { by: ANNA, remaining: Duration::from_millis(1500) }));
     assert_eq!(store.leases().await, Ok(vec![held, other]));
-    store.evict(A, BERT).await.expect("answers");
+    store.evict(A, BERT, Epoch::ZERO).await.expect("answers");
     assert_eq!(store.confirm(&held).await, Ok(()), "evicting somebody else changes nothing");
     store.renew(&held, TTL, Tick(1)).await.expect("held");
     fixture.clock().pass(1999);
@@ -90,7 +90,7 @@ pub(crate) async fn c2_epoch_strictly_rises<F: Fixture>(fixture: &mut F) {
         match round % 3 {
             0 => fixture.clock().pass(2000),
             1 => store.release(&last).await.expect("held"),
-            _ => store.evict(A, last.worker).await.expect("answers"),
+            _ => store.evict(A, last.worker, Epoch::ZERO).await.expect("answers"),
         }
         if round >= 3 {
             fixture.restart().await;
@@ -120,7 +120,7 @@ pub(crate) async fn c3_renew_with_an_old_epoch_fails<F: Fixture>(fixture: &mut F
         assert_eq!(store.release(&stale).await, Err(LeaseError::Lost), "{stale:?}");
     }
     assert_eq!(store.confirm(&new).await, Ok(()));
-    store.evict(A, BERT).await.expect("answers");
+    store.evict(A, BERT, Epoch::ZERO).await.expect("answers");
     assert_eq!(store.renew(&new, TTL, Tick(1)).await, Err(LeaseError::Lost), "evicted");
     let newest = lease(&store, A, BERT).await;
     assert_eq!(store.release(&newest).await, Ok(()));
@@ -137,7 +137,7 @@ pub(crate) async fn c4_holder_restart_gets_a_new_epoch<F: Fixture>(fixture: &mut
     assert_eq!(cas(&store, first(player(1), &before, 1)).await, CasOutcome::LeaseLost);
     // A new process at the same place is another worker, and waits until the old one is evicted.
     assert!(store.acquire(A, BERT, TTL).await.is_err());
-    store.evict(A, ANNA).await.expect("answers");
+    store.evict(A, ANNA, Epoch::ZERO).await.expect("answers");
     assert!(lease(&store, A, BERT).await.epoch > again.epoch);
 }
 
@@ -295,6 +295,8 @@ pub(crate) async fn c9_another_connection_reads_the_write<F: Fixture>(fixture: &
         record = won(cas(&writer, after(&record, object, &mine, handoff)).await);
     }
     assert_eq!(reader.record(player(1)).await, Ok(None));
+    let both = vec![Some(record.clone()), None, Some(record.clone())];
+    assert_eq!(reader.records(vec![object, player(1), object]).await, Ok(both), "in the order of the keys");
     fixture.restart().await;
     let reader = fixture.open(WORLD).await;
     assert_eq!(reader.record(object).await, Ok(Some(record)));
@@ -436,6 +438,25 @@ pub(crate) async fn the_director_is_one_edge<F: Fixture>(fixture: &mut F) {
     let next = store.acquire_director(two, TTL).await.expect("answers").expect("expired");
     assert!(next > epoch);
     assert_eq!(store.acquire_director(one, TTL).await, Ok(None));
+}
+
+pub(crate) async fn only_who_directs_evicts<F: Fixture>(fixture: &mut F) {
+    let store = fixture.open(WORLD).await;
+    let held = lease(&store, A, ANNA).await;
+    let deposed = store.acquire_director(EdgeId(1), TTL).await.expect("answers").expect("free");
+    fixture.clock().pass(1999);
+    store.renew(&held, TTL, Tick(1)).await.expect("held");
+    fixture.clock().pass(1);
+    let directs = store.acquire_director(EdgeId(2), TTL).await.expect("answers").expect("expired");
+    for other in [Epoch::ZERO, deposed, directs.next_in(1)] {
+        assert_eq!(store.evict(A, ANNA, other).await, Err(LeaseError::Lost), "{other}");
+    }
+    assert_eq!(store.confirm(&held).await, Ok(()));
+    // However long the lease would last, and also where its holder lives on.
+    assert_eq!(store.evict(A, ANNA, directs).await, Ok(()));
+    assert_eq!(store.confirm(&held).await, Err(LeaseError::Lost));
+    assert_eq!(cas(&store, first(player(1), &held, 1)).await, CasOutcome::LeaseLost);
+    assert!(lease(&store, A, BERT).await.epoch > held.epoch);
 }
 
 pub(crate) async fn ticks_and_keys_outlive_a_restart<F: Fixture>(fixture: &mut F) {
