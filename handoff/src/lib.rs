@@ -10,6 +10,7 @@
 
 mod baselines;
 mod capsule;
+mod judge;
 pub mod lanes;
 pub mod lease;
 pub mod mutant;
@@ -24,6 +25,7 @@ mod three_regions;
 pub use baselines::Baselines;
 pub use capsule::{Capsule, DecodeError};
 pub use horizon_protocol::link::EntityKey;
+pub use judge::{Claim, Verdict, Witness, judge};
 pub use record::{
     CasOutcome, CasRequest, Expect, Holder, Lease, LeaseGuard, MAX_CAPSULE_BYTES, Record, SessionCas,
     SessionOutcome, SessionRecord,

@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use horizon_handoff::{
-    CasOutcome, CasRequest, Expect, Lease, LeaseGuard, MAX_CAPSULE_BYTES, Record, SessionCas, SessionOutcome,
-    SessionRecord,
+    CasOutcome, CasRequest, Lease, LeaseGuard, MAX_CAPSULE_BYTES, Record, SessionCas, SessionOutcome,
+    SessionRecord, Verdict, Witness, judge,
 };
 use horizon_model::{EdgeId, Epoch, RegionId, TICKS_PER_SECOND, Tick, WorkerId, WorldId};
 
@@ -168,29 +168,21 @@ impl World {
         if request.capsule.len() > MAX_CAPSULE_BYTES {
             return Ok(CasOutcome::TooLarge { max_bytes: MAX_CAPSULE_BYTES });
         }
-        let CasRequest { key, guard, expect, handoff, applied, tick, capsule, park } = request;
-        let newest = guard.lease.max(expect.map_or(Epoch::ZERO, |expect| expect.epoch));
-        if newest.generation() > self.generation {
-            return Ok(CasOutcome::WrongGeneration { store: self.generation });
-        }
-        let LeaseGuard { region, worker, lease } = guard;
-        if !self.is_current(&Lease { region, worker, epoch: lease }) {
-            return Ok(CasOutcome::LeaseLost);
-        }
-        let holder = (!park).then(|| guard.holder());
-        let found = tables.record(self.id, key)?;
-        if let Some(record) = &found
-            && record.handoff == handoff
-            && record.region == region
-            && record.holder == holder
-        {
-            return Ok(CasOutcome::Won(found.expect("just matched")));
-        }
-        let there = found.as_ref().map(|record| Expect { epoch: record.epoch, region: record.region });
-        if there != expect {
-            return Ok(CasOutcome::Lost(found));
-        }
-        let epoch = there.map_or(Epoch::ZERO, |there| there.epoch).next_in(self.generation);
+        let LeaseGuard { region, worker, lease } = request.guard;
+        let is_current = self.is_current(&Lease { region, worker, epoch: lease });
+        let found = tables.record(self.id, request.key)?;
+        let witness = found.as_ref().map(Record::witness);
+        let Witness { epoch, region, holder, handoff } =
+            match judge(self.generation, is_current, witness.as_ref(), &request.claim()) {
+                Verdict::Write(witness) => witness,
+                Verdict::WonBefore => return Ok(CasOutcome::Won(found.expect("it names this attempt"))),
+                Verdict::Lost => return Ok(CasOutcome::Lost(found)),
+                Verdict::LeaseLost => return Ok(CasOutcome::LeaseLost),
+                Verdict::WrongGeneration => {
+                    return Ok(CasOutcome::WrongGeneration { store: self.generation });
+                }
+            };
+        let CasRequest { key, applied, tick, capsule, .. } = request;
         let record = Record { epoch, region, holder, handoff, applied, tick, capsule };
         tables.put_record(self.id, key, &record)?;
         self.raise_tick(tables, tick)?;

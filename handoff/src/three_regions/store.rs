@@ -2,7 +2,7 @@
 
 use horizon_model::{Epoch, HandoffId, RegionId, Tick};
 
-use crate::{CasOutcome, CasRequest, LeaseGuard, Record};
+use crate::{CasOutcome, CasRequest, LeaseGuard, Record, Verdict, Witness, judge};
 
 use super::process::State;
 
@@ -41,26 +41,17 @@ impl Store {
     }
 
     pub(super) fn cas(&mut self, request: &CasRequest) -> CasOutcome {
-        if self.lease(request.guard.region) != request.guard {
-            return CasOutcome::LeaseLost;
-        }
-        let ours = self.record.holder == Some(request.guard.holder());
-        if self.record.handoff == request.handoff && ours {
-            return CasOutcome::Won(self.record.clone());
-        }
-        let expect = request.expect.expect("the entity has a record from the start");
-        if (expect.epoch, expect.region) != (self.record.epoch, self.record.region) {
-            return CasOutcome::Lost(Some(self.record.clone()));
-        }
-        self.record = Record {
-            epoch: self.record.epoch.next_in(0),
-            region: request.guard.region,
-            holder: Some(request.guard.holder()),
-            handoff: request.handoff,
-            applied: request.applied,
-            tick: request.tick,
-            capsule: request.capsule.clone(),
-        };
+        let is_current = self.lease(request.guard.region) == request.guard;
+        let Witness { epoch, region, holder, handoff } =
+            match judge(0, is_current, Some(&self.record.witness()), &request.claim()) {
+                Verdict::Write(witness) => witness,
+                Verdict::WonBefore => return CasOutcome::Won(self.record.clone()),
+                Verdict::Lost => return CasOutcome::Lost(Some(self.record.clone())),
+                Verdict::LeaseLost => return CasOutcome::LeaseLost,
+                Verdict::WrongGeneration => unreachable!("this store loses nothing"),
+            };
+        let CasRequest { applied, tick, capsule, .. } = request.clone();
+        self.record = Record { epoch, region, holder, handoff, applied, tick, capsule };
         CasOutcome::Won(self.record.clone())
     }
 
