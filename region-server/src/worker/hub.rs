@@ -209,7 +209,7 @@ impl Hub {
     fn register(&self, sender: &PeerSender) {
         let registration = Registration {
             worker: self.shared.id,
-            endpoint: self.shared.node.local_addr().to_string(),
+            endpoint: self.shared.endpoint(),
             pid: std::process::id(),
             plugins_hash: self.shared.plugins_hash,
             serving: self.serving.as_ref().map(|(placement, _)| placement.clone()),

@@ -91,6 +91,11 @@ impl Shared {
         let world = self.config.world.id;
         self.config.paths.data.join("journal").join(world.to_string()).join(region.to_string())
     }
+
+    /// What other workers are told to dial.
+    pub(crate) fn endpoint(&self) -> String {
+        self.config.region.advertise.clone().unwrap_or_else(|| self.node.local_addr().to_string())
+    }
 }
 
 /// Runs a region server until it is told to end.

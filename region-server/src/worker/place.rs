@@ -112,7 +112,7 @@ async fn take(
     };
     let start = Start { shared: Arc::clone(shared), recovery, config, host, started, segment, lease };
     let thread = thread::start(start, events);
-    let endpoint = shared.node.local_addr().to_string();
+    let endpoint = shared.endpoint();
     let placement = Placement { region: lease.region, worker: shared.id, lease: lease.epoch, endpoint };
     Ok(Placed { placement, thread })
 }

@@ -177,6 +177,11 @@ pub const SECTIONS: &[Section] = &[
                 "\"127.0.0.1:0\"",
                 "Other region servers connect here, by QUIC (UDP). Port 0: any free one.",
             ),
+            key(
+                "advertise",
+                "\"\"",
+                "Address that other region servers are told to dial, host:port, where it is not the one of link (address translation, a relay). Empty: that of link.",
+            ),
             key("admin", "\"127.0.0.1:0\"", "Health and metrics. Port 0: any free one."),
             key("max_players", "1000", "Players in one region; more are not accepted from neighbours."),
             key(

@@ -298,6 +298,8 @@ impl Director {
 pub struct Region {
     /// Other region servers connect here, by QUIC.
     pub link: SocketAddr,
+    /// What other region servers are told to dial, host:port, where it is not the address of the link.
+    pub advertise: Option<String>,
     /// Health and metrics.
     pub admin: SocketAddr,
     /// Players in one region.
@@ -318,6 +320,13 @@ impl Region {
         reader.check_keys();
         Self {
             link: reader.address("link"),
+            advertise: reader.checked("advertise", |text| match text.rsplit_once(':') {
+                None if text.is_empty() => Ok(None),
+                Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0) => {
+                    Ok(Some(text.to_owned()))
+                }
+                _ => Err("it takes host:port, or nothing".to_owned()),
+            }),
             admin: reader.address("admin"),
             max_players: reader.count("max_players", 1..=100_000) as usize,
             client_bytes_s: reader.count("client_bytes_s", 2_000..=10_000_000),

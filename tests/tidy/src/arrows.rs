@@ -54,6 +54,8 @@ const ARROWS: &[(&str, &[&str], &[&str])] = &[
     ("horizon-e2e", &["horizon-client", "horizon-model", "horizon-protocol"], &[]),
     // Read by simulation, processes and model alike, so it knows none of them.
     ("horizon-history", &["horizon-model"], &[]),
+    // Speaks to processes through sockets and files, as the network does.
+    ("horizon-chaos", &[], &[]),
     ("horizon-tidy", &[], &[]),
     ("xtask", &[], &[]),
 ];
