@@ -27,11 +27,19 @@ struct SystemPackage {
 }
 
 /// Add here what a new test needs, never to a page that people have to follow.
-const PACKAGES: [SystemPackage; 1] = [SystemPackage {
-    program: "cc",
-    package: "build-essential",
-    why: "cryptography and SQLite are built from C",
-}];
+const PACKAGES: [SystemPackage; 3] = [
+    SystemPackage {
+        program: "cc",
+        package: "build-essential",
+        why: "cryptography and SQLite are built from C",
+    },
+    SystemPackage {
+        program: "redis-server",
+        package: "redis-server",
+        why: "worlds that are kept on a Redis server are tested with a real one",
+    },
+    SystemPackage { program: "faketime", package: "faketime", why: "the clock of that server is set wrong" },
+];
 
 /// One command line, and what it is called.
 struct Step {

@@ -218,7 +218,7 @@ impl Client {
                 socket.feed(dial::encode(&message, self.options.spelling)).await?;
             }
             socket.flush().await?;
-            socket.close(None).await?;
+            dial::Socket::close(&mut socket, None).await?;
             while let Some(Ok(_)) = poll_fn(|cx| Pin::new(&mut *socket).poll_next(cx)).await {}
             Ok::<_, tokio_tungstenite::tungstenite::Error>(())
         };

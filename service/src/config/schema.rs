@@ -81,7 +81,7 @@ pub const SECTIONS: &[Section] = &[
             key(
                 "address",
                 "\"unix:data/store.sock\"",
-                "Where the store listens: unix:PATH, or memory: for tests.",
+                "Where the store is: unix:PATH for the store process, redis://, rediss://, redis+unix:// or redis+sentinel:// for a Redis server, memory: for tests.",
             ),
             key("database", "\"data/world.sqlite\"", "File of the store process."),
             key(

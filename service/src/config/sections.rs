@@ -84,10 +84,13 @@ impl Paths {
     }
 }
 
+/// Schemes of `[store] address` behind which a Redis server is.
+const REDIS_SCHEMES: [&str; 5] = ["redis", "rediss", "redis+unix", "redis+sentinel", "rediss+sentinel"];
+
 /// `[store]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Store {
-    /// `unix:` and an absolute path, `sqlite:` and an absolute path, or `memory:`.
+    /// `unix:` and an absolute path, `sqlite:` and an absolute path, the URL of a Redis server, or `memory:`.
     pub address: String,
     /// File of the store process, absolute.
     pub database: PathBuf,
@@ -106,7 +109,11 @@ impl Store {
                 Ok(format!("{scheme}:{}", folder.join(path).display()))
             }
             Some(("memory", "")) => Ok(text.to_owned()),
-            _ => Err("it takes unix:PATH, sqlite:PATH or memory:".to_owned()),
+            Some((scheme, rest)) if REDIS_SCHEMES.contains(&scheme) && rest.starts_with("//") => {
+                Ok(text.to_owned())
+            }
+            _ => Err("it takes unix:PATH, a Redis URL such as redis://HOST:PORT, sqlite:PATH or memory:"
+                .to_owned()),
         });
         Self {
             address,

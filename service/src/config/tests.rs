@@ -68,7 +68,7 @@ fn refusals() {
         ),
         (
             "[store]\naddress = \"tcp:1\"",
-            "horizon.toml:2: address in [store] is \"tcp:1\"; it takes unix:PATH, sqlite:PATH or memory:",
+            "horizon.toml:2: address in [store] is \"tcp:1\"; it takes unix:PATH, a Redis URL such as redis://HOST:PORT, sqlite:PATH or memory:",
         ),
         (
             "[gorc.channels.critcal]\nrate_hz = 3",

@@ -24,7 +24,7 @@ impl Clock {
         self.0.fetch_add(ms, Ordering::SeqCst);
     }
 
-    fn env(&self) -> Env {
+    pub(crate) fn env(&self) -> Env {
         let time = Arc::clone(&self.0);
         Env::new(move || Duration::from_millis(time.load(Ordering::SeqCst)), || [42; 32])
     }

@@ -1,25 +1,30 @@
-//! One suite for every store: rows C1 to C14, each against the memory, the file and the socket.
+//! One suite for every store: rows C1 to C14, each against the memory, the file, the socket and a real
+//! `redis-server`, where one is installed.
 
 mod fixture;
 mod history;
+mod outage;
 mod process;
 mod rows;
+mod server;
 
 use fixture::{File, InMemory, Socket};
 
 /// One test per row and store, named after both.
 macro_rules! suite {
     ($($row:ident),* $(,)?) => {
-        suite!(@store memory, (super::InMemory::new()), $($row),*);
-        suite!(@store sqlite, (super::File::new()), $($row),*);
-        suite!(@store remote, (super::Socket::serving().await), $($row),*);
+        suite!(@store memory, Some(super::InMemory::new()), $($row),*);
+        suite!(@store sqlite, Some(super::File::new()), $($row),*);
+        suite!(@store remote, Some(super::Socket::serving().await), $($row),*);
+        suite!(@store redis, super::server::InRedis::start(), $($row),*);
     };
     (@store $store:ident, $fixture:expr, $($row:ident),*) => {
         mod $store {
             $(
                 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
                 async fn $row() {
-                    super::rows::$row(&mut $fixture).await;
+                    let Some(mut fixture) = $fixture else { return };
+                    super::rows::$row(&mut fixture).await;
                 }
             )*
         }

@@ -1,0 +1,69 @@
+-- ARGV: time, then a row and a capsule for each request, judged by itself and in order. A row:
+--   1 region, 3 worker, 11 lease, 19 parks?, 20 expects?, 21 expected epoch, 29 expected region,
+--   31 handoff, 47 applied, 51 tick, 59 key
+-- A record is a hash of `capsule` and `head`:
+--   1 epoch, 9 region, 11 held?, 12 worker, 20 lease, 28 handoff, 44 applied, 48 tick
+local MAX_CAPSULE_BYTES = 65536
+local own = generation()
+local latest = nil
+
+local function owned(region)
+  return world .. 'owned:' .. string.format('%04x', struct.unpack('>I2', region))
+end
+
+local function judge(row, capsule)
+  if #capsule > MAX_CAPSULE_BYTES then
+    return { 'large' }
+  end
+  local region, expects = string.sub(row, 1, 2), string.sub(row, 20, 20) == '\1'
+  local newest = struct.unpack('>I2', row, 11)
+  if expects then
+    newest = math.max(newest, (struct.unpack('>I2', row, 21)))
+  end
+  if newest > own then
+    return { 'generation', own }
+  end
+  local guard = '\1' .. string.sub(row, 3, 10)
+  local grant = read_grant(redis.call('HGET', leases, region))
+  if grant.holder ~= guard or grant.epoch ~= string.sub(row, 11, 18) then
+    return { 'lease' }
+  end
+  local name = string.sub(row, 59)
+  local key = world .. 'record:' .. name
+  local head = redis.call('HGET', key, 'head')
+  local parks = string.sub(row, 19, 19) == '\1'
+  local holder = parks and string.rep('\0', 17) or '\1' .. string.sub(row, 3, 18)
+  local handoff = string.sub(row, 31, 46)
+  if head and string.sub(head, 9, 43) == region .. holder .. handoff then
+    return { 'again', head, redis.call('HGET', key, 'capsule') }
+  end
+  if head and not (expects and string.sub(head, 1, 10) == string.sub(row, 21, 30)) then
+    return { 'lost', head, redis.call('HGET', key, 'capsule') }
+  end
+  if expects and not head then
+    return { 'lost' }
+  end
+  local epoch = next_epoch(head and string.sub(head, 1, 8) or ZERO_EPOCH)
+  redis.call('HSET', key, 'head', epoch .. region .. holder .. string.sub(row, 31, 58), 'capsule', capsule)
+  if head and string.sub(head, 11, 11) == '\1' then
+    redis.call('HDEL', owned(string.sub(head, 9, 10)), name)
+  end
+  if not parks then
+    redis.call('HSET', owned(region), name, epoch)
+  end
+  local tick = string.sub(row, 51, 58)
+  if not latest or is_after(tick, latest) then
+    latest = tick
+  end
+  return { 'won', epoch }
+end
+
+local reply = {}
+for i = 2, #ARGV, 2 do
+  reply[i / 2 + 1] = judge(ARGV[i], ARGV[i + 1])
+end
+if latest then
+  raise_tick(latest)
+end
+reply[1] = stamp()
+return reply
