@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use crate::failure::Outcome;
+use crate::redis::Server;
 
 /// Where things are, read from a file that the programs have already accepted.
 #[derive(Debug, Clone)]
@@ -20,8 +21,19 @@ pub(crate) struct Configuration {
     pub(crate) listen: SocketAddr,
     /// Atlas' admin listener.
     pub(crate) admin: SocketAddr,
-    /// The store's admin listener.
-    pub(crate) store_admin: SocketAddr,
+    /// Who keeps state.
+    pub(crate) keeper: Keeper,
+}
+
+/// Who keeps the state of a world.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Keeper {
+    /// The `store` process, with this admin listener.
+    Store(SocketAddr),
+    /// A `redis-server` in the world's own folder.
+    Redis(Server),
+    /// A server that somebody else looks after.
+    Elsewhere,
 }
 
 impl Configuration {
@@ -47,7 +59,11 @@ impl Configuration {
             authority: folder.join(text("paths", "pki", "data/pki")).join("ca.pem"),
             listen: address("atlas", "127.0.0.1:7777", "listen")?,
             admin: address("atlas", "127.0.0.1:7780", "admin")?,
-            store_admin: address("store", "127.0.0.1:7782", "admin")?,
+            keeper: match text("store", "address", "unix:data/store.sock") {
+                own if Server::of(folder).is_at(&own) => Keeper::Redis(Server::of(folder)),
+                other if other.starts_with("redis") => Keeper::Elsewhere,
+                _ => Keeper::Store(address("store", "127.0.0.1:7782", "admin")?),
+            },
         })
     }
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::cargo::Built;
 use crate::failure::{Failure, Outcome};
+use crate::redis::{Server, Store};
 use crate::trace;
 
 /// Edge of a region, and so the distance between two pitches, in metres.
@@ -22,6 +23,8 @@ pub(crate) struct Plan {
     pub(crate) ports: Ports,
     /// An empty region is retired after this long; the default of the configuration where absent.
     pub(crate) grace_seconds: Option<u32>,
+    /// Where state is kept.
+    pub(crate) store: Store,
 }
 
 /// Ports on 127.0.0.1.
@@ -85,7 +88,7 @@ impl Plan {
     }
 
     fn toml(&self) -> String {
-        let Self { pitches, hz, ports, grace_seconds } = self;
+        let Self { pitches, hz, ports, grace_seconds, store: _ } = self;
         let (columns, rows) = self.grid();
         let (columns, rows) = (columns + 1, rows + 1);
         let centres: Vec<_> = self.centres().iter().map(|[x, y]| format!("[{x}, {y}]")).collect();
@@ -108,7 +111,7 @@ plugins = "plugins"
 pki = "pki"
 
 [store]
-address = "unix:store.sock"
+address = "{ADDRESS}"
 database = "world.sqlite"
 admin = "127.0.0.1:{store}"
 
@@ -144,6 +147,8 @@ pitches = [{centres}]
 
 /// Stands for the path of the ball's recording until the folder is known.
 const BALL: &str = "{ball}";
+/// Stands for the address of the store until the folder is known.
+const ADDRESS: &str = "{address}";
 
 /// 30 or 60 steps per second, for command lines.
 pub(crate) fn parse_hz(text: &str) -> Result<u32, String> {
@@ -161,7 +166,12 @@ pub(crate) fn prepare(folder: &Path, plan: &Plan, traces: Option<&Path>, built: 
         Ok::<_, Failure>(path)
     };
     let ball = write("ball.csv", &trace::ball(traces)?)?;
-    write("horizon.toml", &plan.toml().replace(BALL, &ball.display().to_string()))
+    let address = match plan.store {
+        Store::Sqlite => "unix:store.sock".to_owned(),
+        Store::Redis => Server::of(folder).prepare(plan.pitches)?,
+    };
+    let text = plan.toml().replace(BALL, &ball.display().to_string()).replace(ADDRESS, &address);
+    write("horizon.toml", &text)
 }
 
 /// Makes the folder of the logs and returns it.
@@ -178,7 +188,7 @@ mod tests {
 
     fn plan(pitches: u32) -> Plan {
         let ports = Ports::from(7777).expect("room");
-        Plan { pitches, hz: 30, ports, grace_seconds: Some(3) }
+        Plan { pitches, hz: 30, ports, grace_seconds: Some(3), store: Store::Sqlite }
     }
 
     #[test]

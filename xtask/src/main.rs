@@ -1,7 +1,7 @@
 //! `cargo xtask`: the commands of this repository.
 //!
 //! ```text
-//!   run ───┐                  ┌─▶ store ─┐
+//!   run ───┐                  ┌─▶ store ─┐   (or a redis-server)
 //!   bench ─┴─▶ layout ─▶ tree ┼─▶ atlas ─┴─▶ region servers
 //!              (one folder)   └─▶ load (bots)
 //!   test, check ─▶ cargo
@@ -19,6 +19,7 @@ mod http;
 mod layout;
 mod load;
 mod procfs;
+mod redis;
 mod run;
 mod signals;
 mod status;

@@ -11,6 +11,7 @@ use crate::cargo::{self, Built, Profile};
 use crate::failure::{Failure, Outcome};
 use crate::layout::{self, Plan, Ports};
 use crate::load::{Load, Order};
+use crate::redis::Store;
 use crate::signals::Signals;
 use crate::status::Display;
 use crate::tree::Tree;
@@ -46,6 +47,9 @@ pub(crate) struct Options {
     /// Nobody plays until you do
     #[arg(long)]
     no_bots: bool,
+    /// Where state is kept
+    #[arg(long, default_value = "sqlite", conflicts_with = "config")]
+    store: Store,
     /// Players connect here; the ports of the other listeners follow
     #[arg(long, default_value_t = 7777)]
     port: u16,
@@ -61,6 +65,7 @@ pub(crate) async fn run(options: Options) -> Outcome<()> {
         hz: options.hz,
         ports: Ports::from(options.port)?,
         grace_seconds: None,
+        store: options.store,
     };
     let file = match &options.config {
         Some(file) => absolute(file)?,

@@ -17,9 +17,10 @@ use tokio::time::{Instant, timeout};
 
 use crate::cargo::Built;
 use crate::child::{Child, tail};
-use crate::configuration::Configuration;
+use crate::configuration::{Configuration, Keeper};
 use crate::failure::{Failure, Outcome};
 use crate::load::Load;
+use crate::redis::REDIS;
 use crate::{layout, procfs};
 
 /// A process has this long to become ready: a cold start on a busy machine takes a second or two.
@@ -40,7 +41,8 @@ pub(crate) struct Tree {
     built: Built,
     configuration: Configuration,
     logs: PathBuf,
-    store: Member,
+    /// Absent where somebody else looks after it.
+    store: Option<Member>,
     atlas: Member,
 }
 
@@ -68,8 +70,15 @@ impl Tree {
         check_alone(&configuration)?;
         let logs = layout::make_logs(&configuration.data)?;
         let member = |name, append| start_member(built, &configuration, name, &logs, append);
-        let mut store = Member::new(member("store", false)?);
-        store.child.ready(configuration.store_admin, READY_WITHIN).await?;
+        let store = match &configuration.keeper {
+            Keeper::Store(admin) => {
+                let mut store = Member::new(member("store", false)?);
+                store.child.ready(*admin, READY_WITHIN).await?;
+                Some(store)
+            }
+            Keeper::Redis(server) => Some(Member::new(server.start(&logs, false, READY_WITHIN).await?)),
+            Keeper::Elsewhere => None,
+        };
         let mut atlas = Member::new(member("atlas", false)?);
         let ready = atlas.child.ready(configuration.admin, READY_WITHIN).await;
         let tree = Self { built: built.clone(), configuration, logs, store, atlas };
@@ -92,9 +101,17 @@ impl Tree {
         &self.logs
     }
 
-    /// Process ids by name: `store`, `atlas` and every `region-server`.
+    /// Process ids by name: `store` or `redis-server`, `atlas` and every `region-server`.
     pub(crate) fn processes(&self) -> Vec<(u32, String)> {
-        procfs::with_config(&self.configuration.file)
+        let mut processes = procfs::with_config(&self.configuration.file);
+        let store = self.store.as_ref().map(|store| (store.child.pid(), store.child.name()));
+        if let Some((pid, name)) = store
+            && !processes.iter().any(|(known, _)| *known == pid)
+            && procfs::is_alive(pid)
+        {
+            processes.push((pid, name.to_owned()));
+        }
+        processes
     }
 
     /// Waits until store or atlas ends by itself, starts it again and says so. Dropping the future loses
@@ -104,8 +121,17 @@ impl Tree {
     ///
     /// Where it ends again and again.
     pub(crate) async fn mend(&mut self) -> Outcome<String> {
+        let store = async {
+            match &mut self.store {
+                Some(store) => {
+                    let status = store.child.ended().await;
+                    (store, status)
+                }
+                None => std::future::pending().await,
+            }
+        };
         let (member, status) = tokio::select! {
-            status = self.store.child.ended() => (&mut self.store, status),
+            ended = store => ended,
             status = self.atlas.child.ended() => (&mut self.atlas, status),
         };
         let (name, tail) = (member.child.name(), member.child.tail());
@@ -116,7 +142,10 @@ impl Tree {
                 status.code(),
             ));
         }
-        member.child = start_member(&self.built, &self.configuration, name, &self.logs, true)?;
+        member.child = match &self.configuration.keeper {
+            Keeper::Redis(server) if name == REDIS => server.start(&self.logs, true, READY_WITHIN).await?,
+            _ => start_member(&self.built, &self.configuration, name, &self.logs, true)?,
+        };
         member.started = Instant::now();
         // Who was killed has said nothing about it.
         let why = if status.code().is_some() { format!("\n{tail}") } else { String::new() };
@@ -138,7 +167,9 @@ impl Tree {
             Err(_) => told.push(format!("the world did not stop within {} s", left.as_secs())),
         }
         told.extend(self.atlas.child.stop(LAST_WITHIN / 2).await);
-        told.extend(self.store.child.stop(LAST_WITHIN / 2).await);
+        if let Some(store) = &mut self.store {
+            told.extend(store.child.stop(LAST_WITHIN / 2).await);
+        }
         for (pid, name) in self.processes() {
             procfs::kill_group(pid);
             told.push(format!("{name} (process {pid}) was left over and was killed"));

@@ -13,11 +13,13 @@ pub mod chain;
 pub mod http;
 pub mod player;
 pub mod recording;
+pub mod redis;
 pub mod world;
 
 use std::time::Duration;
 
 pub use player::{Player, Seen};
+pub use redis::Store;
 pub use world::{World, programs};
 
 /// Whatever a test waits for is there by then, also on a busy machine.

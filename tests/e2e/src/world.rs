@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::{DEADLINE, http};
+use crate::{DEADLINE, Store, http, redis};
 
 /// Time between two looks at something that cannot be waited for.
 const LOOK_AGAIN: Duration = Duration::from_millis(25);
@@ -24,6 +24,7 @@ const TAIL_LINES: usize = 40;
 pub struct World {
     folder: TempDir,
     ports: Ports,
+    kept_by: Store,
     store: Option<Child>,
     atlas: Option<Child>,
     allowed: Vec<&'static str>,
@@ -60,19 +61,28 @@ pub async fn run(name: &str, words: &[&str]) -> Output {
 impl World {
     /// Starts a world of 2 × 2 regions of 200 m around the origin. `more` is appended to its configuration.
     pub async fn start(more: &str) -> Self {
-        let mut world = Self::prepare(more);
+        Self::start_on(Store::Sqlite, more).await
+    }
+
+    /// The same, with its state kept by `store`.
+    pub async fn start_on(store: Store, more: &str) -> Self {
+        let mut world = Self::prepare(store, more);
         world.start_store().await;
         world.start_atlas().await;
         world
     }
 
-    fn prepare(more: &str) -> Self {
+    fn prepare(kept_by: Store, more: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
+        let address = match kept_by {
+            Store::Sqlite => "unix:store.sock".to_owned(),
+            Store::Redis => redis::address(folder.path()),
+        };
         let ports = Ports::free();
         let Ports { listen, link, admin, store } = ports;
         let text = format!(
             "[paths]\ndata = \".\"\nplugins = \"plugins\"\npki = \"pki\"\n\
-             [store]\naddress = \"unix:store.sock\"\ndatabase = \"world.sqlite\"\nadmin = \"127.0.0.1:{store}\"\n\
+             [store]\naddress = \"{address}\"\ndatabase = \"world.sqlite\"\nadmin = \"127.0.0.1:{store}\"\n\
              [atlas]\nlisten = \"127.0.0.1:{listen}\"\nlink = \"127.0.0.1:{link}\"\nadmin = \"127.0.0.1:{admin}\"\n\
              {more}"
         );
@@ -88,19 +98,22 @@ impl World {
                 .unwrap_or_else(|error| panic!("{library}: {error}; run `cargo build --workspace` first"));
         }
         std::fs::create_dir(folder.path().join("logs")).expect("made");
-        Self { folder, ports, store: None, atlas: None, allowed: Vec::new() }
+        Self { folder, ports, kept_by, store: None, atlas: None, allowed: Vec::new() }
     }
 
     /// Starts the store and waits until it is ready.
     pub async fn start_store(&mut self) {
-        self.store = Some(self.spawn("store"));
-        self.wait_ready("store", self.ports.store).await;
+        self.store = Some(match self.kept_by {
+            Store::Sqlite => self.spawn("store"),
+            Store::Redis => self.spawn_as("store", redis::command(self.folder.path())),
+        });
+        self.wait_ready("store").await;
     }
 
     /// Starts atlas and waits until it is ready.
     pub async fn start_atlas(&mut self) {
         self.atlas = Some(self.spawn("atlas"));
-        self.wait_ready("atlas", self.ports.admin).await;
+        self.wait_ready("atlas").await;
     }
 
     /// Where players connect.
@@ -218,17 +231,31 @@ impl World {
     }
 
     fn spawn(&self, name: &str) -> Child {
+        let mut command = Command::new(programs().join(name));
+        command.arg("--config").arg(self.file());
+        self.spawn_as(name, command)
+    }
+
+    fn spawn_as(&self, name: &str, mut command: Command) -> Child {
         let log = self.folder.path().join(format!("logs/{name}.log"));
         let log = OpenOptions::new().create(true).append(true).open(log).expect("a log");
-        let mut command = Command::new(programs().join(name));
-        command.arg("--config").arg(self.file()).stdin(Stdio::null());
+        command.stdin(Stdio::null());
         command.stdout(log.try_clone().expect("a log")).stderr(log).process_group(0);
         command.spawn().unwrap_or_else(|error| panic!("{name} cannot be started: {error}"))
     }
 
-    async fn wait_ready(&mut self, name: &str, port: u16) {
+    async fn is_ready(&self, name: &str) -> bool {
+        let port = match (name, self.kept_by) {
+            ("store", Store::Redis) => return redis::answers(self.folder.path()),
+            ("store", Store::Sqlite) => self.ports.store,
+            _ => self.ports.admin,
+        };
+        matches!(http::get(port, "/readyz").await, Ok((200, _)))
+    }
+
+    async fn wait_ready(&mut self, name: &str) {
         let deadline = Instant::now() + DEADLINE;
-        while !matches!(http::get(port, "/readyz").await, Ok((200, _))) {
+        while !self.is_ready(name).await {
             let child = if name == "store" { &mut self.store } else { &mut self.atlas };
             let ended = child.as_mut().and_then(|child| child.try_wait().ok().flatten());
             assert!(ended.is_none(), "{name} ended: {ended:?}{}", self.tails());

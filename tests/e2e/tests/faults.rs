@@ -1,7 +1,7 @@
 //! Processes are killed while people play.
 
 use horizon_client::Spelling;
-use horizon_e2e::{Player, World, recording};
+use horizon_e2e::{Player, Store, World, recording, redis};
 use serde_json::json;
 
 #[tokio::test]
@@ -56,7 +56,18 @@ async fn a_killed_atlas_is_resumed_from() {
 
 #[tokio::test]
 async fn a_killed_store_disconnects_nobody() {
-    let mut world = World::start("").await;
+    a_killed_keeper_disconnects_nobody(Store::Sqlite).await;
+}
+
+#[tokio::test]
+async fn a_killed_redis_server_disconnects_nobody() {
+    if redis::is_installed() {
+        a_killed_keeper_disconnects_nobody(Store::Redis).await;
+    }
+}
+
+async fn a_killed_keeper_disconnects_nobody(store: Store) {
+    let mut world = World::start_on(store, "").await;
     let ada = Player::join(&world, "Ada", Spelling::Binary, [20.0, 20.0, 0.5]).await;
     ada.busy(true);
     ada.until_true("some play", |seen| seen.applied >= 5).await;

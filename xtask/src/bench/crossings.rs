@@ -42,7 +42,8 @@ const COUNTED: [&str; 18] = [
 /// Plays, and returns the object that is printed.
 pub(super) async fn measure(built: &Built, options: &CrossingsOptions) -> Outcome<Value> {
     let CrossingsOptions { pitches, hz, seconds, .. } = *options;
-    let arena = Arena::start(built, pitches, hz, options.traces.clone(), options.data.clone()).await?;
+    let (traces, data) = (options.traces.clone(), options.data.clone());
+    let arena = Arena::start(built, pitches, hz, traces, data, options.store).await?;
     let mut order = Order::matches(&arena.plan.centres_argument(), seconds, options.traces.as_deref());
     if options.respawns {
         order = order.with_respawns();
@@ -72,7 +73,7 @@ pub(super) async fn measure(built: &Built, options: &CrossingsOptions) -> Outcom
         "hz": hz,
         "pitches": pitches,
         "respawns": options.respawns,
-        "store": options.store,
+        "store": options.store.name(),
     });
     for key in COUNTED {
         found[key] = counted[key].clone();

@@ -22,7 +22,7 @@ const JOIN_SLACK: Duration = Duration::from_secs(60);
 
 /// Measures both, and returns the object that is printed.
 pub(super) async fn measure(built: &Built, options: &IdleOptions) -> Outcome<Value> {
-    let arena = Arena::start(built, 1, 30, None, None).await?;
+    let arena = Arena::start(built, 1, 30, None, None, options.store).await?;
     sleep(SETTLE).await;
     eprintln!("nobody is connected; {} s", QUIET.as_secs());
     let quiet = cost(&arena, QUIET).await;

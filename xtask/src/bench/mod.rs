@@ -15,6 +15,7 @@ use tempfile::TempDir;
 use crate::cargo::{self, Built, Profile};
 use crate::failure::Outcome;
 use crate::layout::{self, Plan, Ports};
+use crate::redis::Store;
 use crate::signals::Signals;
 use crate::tree::Tree;
 
@@ -74,8 +75,8 @@ pub(crate) struct CrossingsOptions {
     #[arg(long)]
     respawns: bool,
     /// Where state is kept
-    #[arg(long, default_value = "sqlite", value_parser = ["sqlite"])]
-    store: String,
+    #[arg(long, default_value = "sqlite")]
+    store: Store,
     /// Leave data and logs in this folder
     #[arg(long)]
     data: Option<PathBuf>,
@@ -93,6 +94,9 @@ pub(crate) struct IdleOptions {
     /// How long each half is measured
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600))]
     seconds: u64,
+    /// Where state is kept
+    #[arg(long, default_value = "sqlite")]
+    store: Store,
 }
 
 /// Measures, and prints what was found.
@@ -136,8 +140,9 @@ impl Arena {
         hz: u32,
         traces: Option<PathBuf>,
         kept: Option<PathBuf>,
+        store: Store,
     ) -> Outcome<Self> {
-        let plan = Plan { pitches, hz, ports: Ports::free()?, grace_seconds: Some(3) };
+        let plan = Plan { pitches, hz, ports: Ports::free()?, grace_seconds: Some(3), store };
         let folder = match kept {
             Some(path) => {
                 Folder::Kept(std::path::absolute(path).map_err(|error| format!("--data: {error}"))?)
