@@ -221,6 +221,7 @@ impl View {
                     "overruns": summary.overruns,
                     "idle": summary.idle,
                     "degraded": summary.degraded,
+                    "presync_bytes": summary.presync_bytes,
                 }),
             );
         }
@@ -238,6 +239,8 @@ fn crossing(crossing: &Crossing) -> Value {
         "to": report.to.to_string(),
         "epoch": report.epoch.to_string(),
         "tick": report.tick.0,
+        "activated": report.activated.0,
+        "frozen_ns": report.frozen_ns,
         "duration_us": report.duration_us,
         "full_bytes": report.full_bytes,
         "cutover_bytes": report.cutover_bytes,

@@ -43,6 +43,8 @@ async fn summaries_and_handoffs_are_shown() {
         to: HOME,
         epoch: Epoch::new(1, 4),
         tick: Tick(9),
+        activated: Tick(10),
+        frozen_ns: 150_000_000,
         duration_us: 1_500,
         full_bytes: 900,
         cutover_bytes: 80,
@@ -61,6 +63,7 @@ async fn summaries_and_handoffs_are_shown() {
         handoffs: vec![report],
         idle: false,
         degraded: false,
+        presync_bytes: 0,
     })));
     let live = within("the summary on the page", async {
         loop {

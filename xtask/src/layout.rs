@@ -12,6 +12,10 @@ use crate::trace;
 /// Edge of a region, and so the distance between two pitches, in metres.
 const REGION_METRES: i64 = 200;
 
+/// State frames a second for each of many players who only stand there: their bots must leave the processors
+/// to what is measured.
+const MARCH_FRAMES_HZ: u32 = 2;
+
 /// What the generated configuration says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Plan {
@@ -25,6 +29,24 @@ pub(crate) struct Plan {
     pub(crate) grace_seconds: Option<u32>,
     /// Where state is kept.
     pub(crate) store: Store,
+    /// What the plugin `drill` does.
+    pub(crate) drill: Drill,
+}
+
+/// Luggage for everybody, and a march over the border of two regions; nothing by default.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Drill {
+    /// Bytes that everybody carries, about.
+    pub(crate) luggage_bytes: usize,
+    /// Seconds between two changes of one entry of it; 0 is never.
+    pub(crate) change_seconds: u64,
+    /// So many players march at once; 0 is never.
+    pub(crate) march_players: usize,
+    /// After standing for so long.
+    pub(crate) march_after_seconds: u64,
+    /// Length of the border they march over, in metres. Where there is one, the world is two regions, this
+    /// long and side by side, and nothing else.
+    pub(crate) line_metres: i64,
 }
 
 /// Ports on 127.0.0.1.
@@ -88,10 +110,19 @@ impl Plan {
     }
 
     fn toml(&self) -> String {
-        let Self { pitches, hz, ports, grace_seconds, store: _ } = self;
+        let Self { pitches, hz, ports, grace_seconds, store: _, drill } = self;
         let (columns, rows) = self.grid();
-        let (columns, rows) = (columns + 1, rows + 1);
-        let centres: Vec<_> = self.centres().iter().map(|[x, y]| format!("[{x}, {y}]")).collect();
+        let (mut columns, mut rows) = (columns + 1, rows + 1);
+        let (mut region_metres, mut low) = (REGION_METRES, [-REGION_METRES; 2]);
+        if drill.line_metres > 0 {
+            // Regions are whole cells of 50 m, and the middle of the line is the world's origin.
+            region_metres = (drill.line_metres + 199) / 100 * 100;
+            (columns, rows, low) = (2, 1, [-region_metres, -region_metres / 2]);
+        }
+        let [left, bottom] = low;
+        let frames_hz = if drill.march_players > 0 { MARCH_FRAMES_HZ } else { 60 };
+        let centres = if drill.line_metres > 0 { Vec::new() } else { self.centres() };
+        let centres: Vec<_> = centres.iter().map(|[x, y]| format!("[{x}, {y}]")).collect();
         let mut text = format!(
             r#"# Written by `cargo xtask` at every start. To change something, copy this file elsewhere and give the copy
 # with --config. Every key there is: docs/configuration.md.
@@ -100,10 +131,10 @@ impl Plan {
 # Worlds with other maps are other worlds: this number keeps their stored players apart.
 id = {pitches}
 tick_hz = {hz}
-region_metres = {REGION_METRES}
+region_metres = {region_metres}
 columns = {columns}
 rows = {rows}
-origin_metres = [-{REGION_METRES}, -{REGION_METRES}]
+origin_metres = [{left}, {bottom}]
 
 [paths]
 data = "."
@@ -126,6 +157,7 @@ connections_per_address = 4096
 pending_per_address = 512
 new_connections_per_second = 500
 new_connections_burst = 1000
+state_frames_per_second = {frames_hz}
 
 # The ball of every pitch.
 [plugin.replay]
@@ -140,6 +172,14 @@ pitches = [{centres}]
         );
         if let Some(seconds) = grace_seconds {
             let _ = write!(text, "\n[director]\ngrace_seconds = {seconds}\n");
+        }
+        if *drill != Drill::default() {
+            let Drill { luggage_bytes, change_seconds, march_players, march_after_seconds, .. } = drill;
+            let _ = write!(
+                text,
+                "\n[plugin.drill]\nluggage_bytes = {luggage_bytes}\nchange_seconds = {change_seconds}\n\
+                 march_players = {march_players}\nmarch_after_seconds = {march_after_seconds}\n"
+            );
         }
         text
     }
@@ -188,7 +228,8 @@ mod tests {
 
     fn plan(pitches: u32) -> Plan {
         let ports = Ports::from(7777).expect("room");
-        Plan { pitches, hz: 30, ports, grace_seconds: Some(3), store: Store::Sqlite }
+        let drill = Drill::default();
+        Plan { pitches, hz: 30, ports, grace_seconds: Some(3), store: Store::Sqlite, drill }
     }
 
     #[test]
@@ -211,6 +252,18 @@ mod tests {
         assert_eq!(table["atlas"]["listen"].as_str(), Some("127.0.0.1:7777"));
         assert_eq!(table["director"]["grace_seconds"].as_integer(), Some(3));
         assert_eq!(table["plugin"]["replay"]["pitches"].as_array().map(Vec::len), Some(4));
+    }
+
+    #[test]
+    fn a_march_has_two_regions_with_a_border_of_its_length() {
+        let drill = Drill { march_players: 1000, line_metres: 20_000, luggage_bytes: 9, ..Drill::default() };
+        let table: toml::Table = Plan { drill, ..plan(1) }.toml().parse().expect("TOML");
+        let world = &table["world"];
+        assert_eq!((world["columns"].as_integer(), world["rows"].as_integer()), (Some(2), Some(1)));
+        assert_eq!(world["region_metres"].as_integer(), Some(20_100));
+        assert_eq!(world["origin_metres"][1].as_integer(), Some(-10_050));
+        assert_eq!(table["plugin"]["drill"]["luggage_bytes"].as_integer(), Some(9));
+        assert_eq!(table["limits"]["state_frames_per_second"].as_integer(), Some(2));
     }
 
     #[test]

@@ -50,6 +50,15 @@ impl Order {
         order
     }
 
+    /// Players who stand in `lines`, until they are told to leave; as the bots read it.
+    pub(crate) fn standing(lines: &str) -> Self {
+        let mut order = Self::default();
+        order.words.push(format!("--standing={lines}"));
+        order.add("--seconds", "0");
+        order.words.push("--no-matches".to_owned());
+        order
+    }
+
     /// Bodies that respawn stay one player.
     pub(crate) fn with_respawns(mut self) -> Self {
         self.words.push("--respawns".to_owned());
@@ -99,6 +108,20 @@ impl Load {
             let _ = (&mut self.reader).await;
         }
         (status, self.latest())
+    }
+
+    /// Asks the bots to leave and compare accounts, and returns their last line.
+    ///
+    /// # Errors
+    ///
+    /// Where they end without one.
+    pub(crate) async fn stop_and_read(&mut self, within: Duration) -> Result<Value, String> {
+        let forced = self.stop(within).await;
+        let (status, last) = self.finished().await;
+        match forced {
+            None if status.success() && !last["inputs_sent"].is_null() => Ok(last),
+            _ => Err(format!("the bots ended ({status}) without a result")),
+        }
     }
 
     /// Asks the bots to leave; by force where they take longer. Returns a sentence in that case.

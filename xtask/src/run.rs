@@ -66,6 +66,7 @@ pub(crate) async fn run(options: Options) -> Outcome<()> {
         ports: Ports::from(options.port)?,
         grace_seconds: None,
         store: options.store,
+        drill: layout::Drill::default(),
     };
     let file = match &options.config {
         Some(file) => absolute(file)?,

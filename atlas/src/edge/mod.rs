@@ -5,6 +5,7 @@
 //! that a client or the store does not still have.
 
 pub mod bucket;
+pub mod credit;
 mod farewell;
 pub mod fragments;
 pub mod frames;

@@ -151,8 +151,7 @@ pub struct Arrival {
 
 impl From<&FinalState> for Arrival {
     fn from(last: &FinalState) -> Self {
-        let bytes =
-            |part: &horizon_protocol::link::Part| part.name.len() + part.bytes.as_ref().map_or(0, Vec::len);
+        let bytes = last.parts.iter().map(horizon_protocol::link::Part::bytes_moved).sum::<usize>();
         Self {
             from: last.from,
             handoff: last.handoff,
@@ -163,7 +162,7 @@ impl From<&FinalState> for Arrival {
             overhang_m: last.overhang_m,
             teleport: last.teleport,
             full_bytes: last.full_bytes,
-            cutover_bytes: u32::try_from(last.parts.iter().map(bytes).sum::<usize>()).unwrap_or(u32::MAX),
+            cutover_bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
         }
     }
 }

@@ -374,6 +374,11 @@ pub struct HandoffReport {
     pub epoch: Epoch,
     /// Last tick at the source.
     pub tick: Tick,
+    /// Last tick that the target had stepped when it took over: what passed since `tick` was shown by
+    /// nobody in its time.
+    pub activated: Tick,
+    /// Nanoseconds of grid time at the freeze.
+    pub frozen_ns: u64,
     /// Freeze to activation, microseconds, by grid time.
     pub duration_us: u32,
     /// Bytes of pre-sync with complete state.
@@ -411,4 +416,6 @@ pub struct Summary {
     pub idle: bool,
     /// Whether the store is out of reach.
     pub degraded: bool,
+    /// Bytes of names and parts in pre-sync that left since the start, complete states among them.
+    pub presync_bytes: u64,
 }

@@ -19,7 +19,7 @@ pub use region::{
 };
 
 /// Version of the link protocol. Both ends must agree; a refusal names both.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// Longest frame on a link in bytes: a capsule of 64 KiB with room for its envelope, many times over.
 pub const MAX_FRAME_BYTES: usize = 4 * 1024 * 1024;
 /// Streams that carry the reliable data of sessions; a session stays on one.
@@ -138,7 +138,7 @@ mod tests {
         let mut newer = preamble.encode();
         newer[4] = 9;
         let error = Preamble::decode(&newer).expect_err("another version");
-        assert_eq!(error, PreambleError::Version { theirs: 9, ours: 1 });
-        assert!(error.to_string().contains('9') && error.to_string().contains('1'));
+        assert_eq!(error, PreambleError::Version { theirs: 9, ours: VERSION });
+        assert!(error.to_string().contains('9') && error.to_string().contains(&VERSION.to_string()));
     }
 }

@@ -50,6 +50,13 @@ pub struct Part {
     pub bytes: Option<Vec<u8>>,
 }
 
+impl Part {
+    /// Bytes of the name and of what it carries.
+    pub fn bytes_moved(&self) -> usize {
+        self.name.len() + self.bytes.as_ref().map_or(0, Vec::len)
+    }
+}
+
 /// The state of an entity that may cross, as of `tick`.
 #[derive(Archive, Serialize, Deserialize, Debug, Clone, PartialEq)]
 pub struct PresyncState {

@@ -27,6 +27,8 @@ pub struct Stats {
     pub frame_bytes: u64,
     /// Entities that arrived by handoff.
     pub arrivals: u64,
+    /// Bytes of names and parts in pre-sync.
+    pub presync_bytes: u64,
     /// Players who joined here.
     pub joins: u64,
     /// What replication sent, to clients and neighbours.
@@ -140,6 +142,7 @@ impl Region {
             handoffs: std::mem::take(&mut self.reports),
             idle,
             degraded: !self.keeper.may_acknowledge(self.now),
+            presync_bytes: self.stats.presync_bytes,
         };
         self.tell_edges(&RegionToEdge::Summary(Box::new(summary)));
     }

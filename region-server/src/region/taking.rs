@@ -143,6 +143,8 @@ impl Region {
             to: self.world.region,
             epoch: record.epoch,
             tick: arrival.tick,
+            activated: self.world.tick,
+            frozen_ns: arrival.frozen_ns,
             duration_us: u32::try_from(ns.saturating_sub(arrival.frozen_ns) / 1000).unwrap_or(u32::MAX),
             full_bytes: arrival.full_bytes,
             cutover_bytes: arrival.cutover_bytes,

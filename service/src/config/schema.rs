@@ -132,6 +132,11 @@ pub const SECTIONS: &[Section] = &[
             key("headers", "64", "Number of headers."),
             key("message_bytes", "16384", "Longest message from a client."),
             key("frames_per_second", "120", "Messages per second from a client."),
+            key(
+                "state_frames_per_second",
+                "60",
+                "State frames per second to a client; fewer spare a small device or a crowd of watchers.",
+            ),
             key("bytes_per_second", "65536", "Bytes per second from a client."),
             key("control_frames_per_second", "10", "Pings and pongs per second from a client."),
             key(

@@ -220,6 +220,8 @@ pub struct Limits {
     pub message_bytes: usize,
     /// Messages per second from a client.
     pub frames_per_second: u32,
+    /// State frames per second to a client.
+    pub state_frames_per_second: u32,
     /// Bytes per second from a client.
     pub bytes_per_second: u32,
     /// Pings and pongs per second from a client.
@@ -253,6 +255,7 @@ impl Limits {
             headers: reader.count("headers", 8..=1024) as usize,
             message_bytes: reader.count("message_bytes", 1024..=1_048_576) as usize,
             frames_per_second: rate("frames_per_second"),
+            state_frames_per_second: reader.count("state_frames_per_second", 1..=60) as u32,
             bytes_per_second: rate("bytes_per_second"),
             control_frames_per_second: rate("control_frames_per_second"),
             invalid_messages_per_minute: rate("invalid_messages_per_minute"),

@@ -18,11 +18,15 @@ use crate::walker::Walker;
 
 /// Five reliable inputs a second.
 const INPUT_EVERY: Duration = Duration::from_millis(200);
+/// Of a player who stands there, fewer: the server closes a connection that is silent for five seconds.
+const STANDING_INPUT_EVERY: Duration = Duration::from_secs(2);
 /// Every fifth of them is chat, and every fiftieth is heard by the whole world.
 const CHAT_EVERY: u64 = 5;
 const SAY_EVERY: u64 = 50;
 /// How often a walker says where it is.
 const WALK_EVERY: Duration = Duration::from_millis(50);
+/// No measurement is that long.
+const FOR_EVER: Duration = Duration::from_secs(365 * 86_400);
 /// After a respawn movement waits for it to be applied, so that it is not judged as a sprint; at most so long.
 const RESPAWN_PATIENCE: Duration = Duration::from_millis(500);
 /// How long a leaving bot waits for the report on its inputs: longer than any recovery takes.
@@ -43,6 +47,8 @@ pub enum Route {
     },
     /// A stroll without end.
     Stroll(Walker),
+    /// Standing there, metres; whoever moves the body is not contradicted.
+    Stand([f64; 3]),
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -61,6 +67,7 @@ impl Route {
                 samples.first().map_or([centre[0], centre[1], 0.0], |first| placed(first, *centre))
             }
             Self::Stroll(walker) => walker.position(),
+            Self::Stand(place) => *place,
         }
     }
 
@@ -80,6 +87,10 @@ impl Route {
                 let pose = pose(walker.position(), walker.velocity(), walker.yaw());
                 Waypoint { at: WALK_EVERY * step, pose, jump: false }
             })),
+            Self::Stand(place) => {
+                let pose = pose(place, [0.0; 3], 0.0);
+                Box::new(std::iter::once(Waypoint { at: FOR_EVER, pose, jump: false }))
+            }
         }
     }
 }
@@ -135,6 +146,7 @@ struct Bot {
     started: Instant,
     waypoints: std::iter::Peekable<Box<dyn Iterator<Item = Waypoint> + Send>>,
     next_input: Instant,
+    input_every: Duration,
     inputs: u64,
     /// Talks to the whole world now and then. Where hundreds walk, everybody's words to everybody would
     /// be all the load there is.
@@ -148,6 +160,8 @@ struct Bot {
 impl Bot {
     fn new(client: Client, route: Route, started: Instant, totals: Arc<Totals>) -> Self {
         let rate_hz = client.welcome().rate_hz;
+        let stands = matches!(route, Route::Stand(_));
+        let input_every = if stands { STANDING_INPUT_EVERY } else { INPUT_EVERY };
         Self {
             checker: Checker::new(rate_hz),
             gaps: GapMeter::new(rate_hz),
@@ -157,7 +171,8 @@ impl Bot {
             started,
             speaks: matches!(route, Route::Recorded { .. }),
             waypoints: route.waypoints().peekable(),
-            next_input: Instant::now() + INPUT_EVERY,
+            next_input: Instant::now() + input_every,
+            input_every,
             inputs: 0,
             respawn: None,
             report: None,
@@ -183,7 +198,7 @@ impl Bot {
     fn act(&mut self) {
         let now = Instant::now();
         if self.next_input <= now {
-            self.next_input = now + INPUT_EVERY;
+            self.next_input = now + self.input_every;
             self.send_next_input();
         }
         // A bot that came late goes where it should be by now, without losing a respawn on the way.
@@ -224,7 +239,7 @@ impl Bot {
         let n = self.inputs;
         if self.speaks && n.is_multiple_of(SAY_EVERY) {
             self.send("chat", "say", &json!({ "text": format!("message {n}") }));
-        } else if n.is_multiple_of(CHAT_EVERY) {
+        } else if self.input_every == INPUT_EVERY && n.is_multiple_of(CHAT_EVERY) {
             self.send("chat", "nearby", &json!({ "text": format!("message {n}") }));
         } else {
             self.send("ledger", "note", &json!({ "n": n }));

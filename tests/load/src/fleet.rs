@@ -21,6 +21,20 @@ const STAGGER: Duration = Duration::from_secs(7);
 /// Walkers join one after the other, within the server's default of ten new connections a second.
 const WALKER_STAGGER: Duration = Duration::from_millis(100);
 
+/// Players who stand join two hundred a second, where the server's limits let them.
+const STANDING_STAGGER: Duration = Duration::from_millis(5);
+
+/// Players who stand side by side.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Line {
+    /// Where the first stands, metres.
+    pub first: [f64; 2],
+    /// Metres to the next, along y.
+    pub metres: f64,
+    /// How many.
+    pub count: u64,
+}
+
 /// What is to be played.
 #[derive(Debug, Clone)]
 pub struct Plan {
@@ -40,6 +54,8 @@ pub struct Plan {
     pub ball: bool,
     /// Synthetic walkers on top.
     pub walkers: u64,
+    /// Players who stand where they are.
+    pub standing: Vec<Line>,
     /// Begins all names, so that two runs do not share players.
     pub prefix: String,
 }
@@ -52,6 +68,7 @@ pub async fn run(plan: Plan, totals: Arc<Totals>, stop: watch::Receiver<bool>) {
         tasks.spawn(Arc::clone(&fleet).play_pitch(pitch));
     }
     tasks.spawn(Arc::clone(&fleet).play_walkers());
+    tasks.spawn(Arc::clone(&fleet).play_standing());
     while tasks.join_next().await.is_some() {}
 }
 
@@ -92,6 +109,20 @@ impl Fleet {
             let route = Route::Stroll(Walker::new(number, walker::home(centre, number / pitches)));
             bots.spawn(self.bot(format!("{}-w{number}", self.plan.prefix), route));
             if !self.wait_until(Instant::now() + WALKER_STAGGER).await {
+                break;
+            }
+        }
+        while bots.join_next().await.is_some() {}
+    }
+
+    async fn play_standing(self: Arc<Self>) {
+        let mut bots = JoinSet::new();
+        let places = self.plan.standing.iter().flat_map(|line| {
+            (0..line.count).map(|n| [line.first[0], line.metres.mul_add(n as f64, line.first[1]), 0.0])
+        });
+        for (number, place) in places.enumerate() {
+            bots.spawn(self.bot(format!("{}-s{number}", self.plan.prefix), Route::Stand(place)));
+            if !self.wait_until(Instant::now() + STANDING_STAGGER).await {
                 break;
             }
         }
@@ -155,6 +186,7 @@ mod tests {
             respawns,
             ball,
             walkers: 0,
+            standing: Vec::new(),
             prefix: "test".to_owned(),
         };
         let count = |respawns, ball| {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::Parser;
 use horizon_client::Trust;
 use horizon_load::bot::SpellingChoice;
-use horizon_load::fleet::{self, Plan};
+use horizon_load::fleet::{self, Line, Plan};
 use horizon_load::totals::Totals;
 use horizon_load::trace::Match;
 use tokio::signal::unix::{SignalKind, signal};
@@ -53,6 +53,10 @@ struct Arguments {
     /// No matches, only walkers around the pitches
     #[arg(long)]
     no_matches: bool,
+    /// Players who stand in lines: x,y of the first in metres, metres to the next along y, how many; as
+    /// -8,0,20,100;8,0,1,1
+    #[arg(long, default_value = "", value_parser = parse_lines, allow_hyphen_values = true)]
+    standing: Lines,
     /// Everybody speaks horizon.v1; the default
     #[arg(long, conflicts_with_all = ["json", "mixed"])]
     binary: bool,
@@ -72,6 +76,19 @@ struct Arguments {
 
 #[derive(Debug, Clone)]
 struct Pitches(Vec<[f64; 2]>);
+
+#[derive(Debug, Clone)]
+struct Lines(Vec<Line>);
+
+fn parse_lines(text: &str) -> Result<Lines, String> {
+    let line = |words: &str| {
+        let mut numbers = words.split(',').map(|word| word.trim().parse::<f64>().ok());
+        let mut next = || numbers.next().flatten();
+        Some(Line { first: [next()?, next()?], metres: next()?, count: next()? as u64 })
+    };
+    let lines: Option<Vec<_>> = text.split(';').filter(|words| !words.trim().is_empty()).map(line).collect();
+    lines.map(Lines).ok_or_else(|| "expected x,y,metres,count;… with numbers only".to_owned())
+}
 
 fn parse_pitches(text: &str) -> Result<Pitches, String> {
     let pitch = |pair: &str| {
@@ -171,6 +188,7 @@ fn plan(arguments: Arguments) -> Result<Plan, Box<dyn std::error::Error>> {
         respawns: arguments.respawns,
         ball: arguments.ball,
         walkers: arguments.bots,
+        standing: arguments.standing.0,
         prefix: format!("b{:04x}", std::process::id() & 0xffff),
     })
 }

@@ -261,6 +261,7 @@ async fn play(bad: bool, seconds: u64) -> (Summary, u64) {
         respawns: false,
         ball: false,
         walkers: 2,
+        standing: Vec::new(),
         prefix: "test".to_owned(),
     };
     let totals = Arc::new(Totals::default());

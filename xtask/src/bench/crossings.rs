@@ -9,6 +9,7 @@ use super::numbers::{Handoffs, Overruns};
 use super::{Arena, CrossingsOptions};
 use crate::cargo::Built;
 use crate::failure::{Failure, Outcome};
+use crate::layout::Drill;
 use crate::load::{Load, Order};
 use crate::{http, procfs};
 
@@ -42,8 +43,10 @@ const COUNTED: [&str; 18] = [
 /// Plays, and returns the object that is printed.
 pub(super) async fn measure(built: &Built, options: &CrossingsOptions) -> Outcome<Value> {
     let CrossingsOptions { pitches, hz, seconds, .. } = *options;
-    let (traces, data) = (options.traces.clone(), options.data.clone());
-    let arena = Arena::start(built, pitches, hz, traces, data, options.store).await?;
+    let luggage = Drill { luggage_bytes: options.inventory as usize, change_seconds: 1, ..Drill::default() };
+    let drill = if options.inventory > 0 { luggage } else { Drill::default() };
+    let (traces, kept) = (options.traces.clone(), options.data.clone());
+    let arena = Arena::start_drilled(built, pitches, hz, drill, traces, kept, options.store).await?;
     let mut order = Order::matches(&arena.plan.centres_argument(), seconds, options.traces.as_deref());
     if options.respawns {
         order = order.with_respawns();
@@ -63,6 +66,7 @@ pub(super) async fn measure(built: &Built, options: &CrossingsOptions) -> Outcom
         "handoff_ms_p99": handoffs.percentile("duration_us", 0.99).map(milliseconds),
         "presync_bytes_full": handoffs.percentile("full_bytes", 0.5),
         "presync_bytes_cutover": handoffs.percentile("cutover_bytes", 0.5),
+        "presync_bytes_per_s": overruns.presync_bytes() / seconds,
         "tick_overruns": overruns.total(),
         "handoffs_players": handoffs.counts().0,
         "handoffs_objects": handoffs.counts().1,
@@ -73,6 +77,7 @@ pub(super) async fn measure(built: &Built, options: &CrossingsOptions) -> Outcom
         "hz": hz,
         "pitches": pitches,
         "respawns": options.respawns,
+        "inventory_bytes": options.inventory,
         "store": options.store.name(),
     });
     for key in COUNTED {

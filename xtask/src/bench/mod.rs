@@ -5,6 +5,7 @@ mod crossings;
 mod gorc;
 mod idle;
 mod numbers;
+mod storm;
 
 use std::path::PathBuf;
 
@@ -14,7 +15,7 @@ use tempfile::TempDir;
 
 use crate::cargo::{self, Built, Profile};
 use crate::failure::Outcome;
-use crate::layout::{self, Plan, Ports};
+use crate::layout::{self, Drill, Plan, Ports};
 use crate::redis::Store;
 use crate::signals::Signals;
 use crate::tree::Tree;
@@ -24,6 +25,8 @@ use crate::tree::Tree;
 pub(crate) enum What {
     /// Recorded matches with region borders through their pitches
     Crossings(CrossingsOptions),
+    /// A thousand players handed over at once
+    Storm(StormOptions),
     /// A world with nobody in it, then with 300 walkers
     Idle(IdleOptions),
     /// What replication costs by itself, and how exact its pictures are: one row for each scene
@@ -71,6 +74,9 @@ pub(crate) struct CrossingsOptions {
     /// Steps per second
     #[arg(long, default_value_t = 30, value_parser = layout::parse_hz)]
     hz: u32,
+    /// Everybody carries so many bytes, of which one entry changes every second
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=17_000))]
+    inventory: u32,
     /// Bodies that respawn stay one player, who jumps; otherwise a new player joins
     #[arg(long)]
     respawns: bool,
@@ -80,6 +86,44 @@ pub(crate) struct CrossingsOptions {
     /// Leave data and logs in this folder
     #[arg(long)]
     data: Option<PathBuf>,
+}
+
+/// How many cross at once, and with what.
+#[derive(Debug, Args)]
+pub(crate) struct StormOptions {
+    /// Print JSON; there is no other form
+    #[arg(long)]
+    json: bool,
+    /// Players who cross in one tick
+    #[arg(long, default_value_t = 1000, value_parser = parse_players)]
+    players: usize,
+    /// Bytes of each player's capsule, about
+    #[arg(long, default_value_t = 4096, value_parser = parse_capsule)]
+    capsule: usize,
+    /// Storms, to and fro
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
+    runs: u32,
+    /// Steps per second
+    #[arg(long, default_value_t = 30, value_parser = layout::parse_hz)]
+    hz: u32,
+    /// Where state is kept
+    #[arg(long, default_value = "sqlite")]
+    store: Store,
+    /// Leave data and logs in this folder
+    #[arg(long)]
+    data: Option<PathBuf>,
+}
+
+/// A region takes a thousand copies at a time.
+fn parse_players(text: &str) -> Result<usize, String> {
+    let players = text.parse().ok().filter(|players| (1..=1000).contains(players));
+    players.ok_or_else(|| "between 1 and 1000 players cross at once".to_owned())
+}
+
+/// Components of one entity are at most 20 KiB together.
+fn parse_capsule(text: &str) -> Result<usize, String> {
+    let bytes = text.parse().ok().filter(|bytes| (1024..=18_432).contains(bytes));
+    bytes.ok_or_else(|| "a capsule of a measurement has between 1024 and 18432 bytes".to_owned())
 }
 
 /// What a world costs that nobody uses.
@@ -106,6 +150,9 @@ pub(crate) async fn run(what: What) -> Outcome<()> {
         match what {
             What::Crossings(options) => {
                 crossings::measure(&cargo::build(Profile::Release)?, &options).await.map(Some)
+            }
+            What::Storm(options) => {
+                storm::measure(&cargo::build(Profile::Release)?, &options).await.map(Some)
             }
             What::Idle(options) => idle::measure(&cargo::build(Profile::Release)?, &options).await.map(Some),
             What::Gorc(options) => gorc::measure(&options).map(|()| None),
@@ -142,7 +189,21 @@ impl Arena {
         kept: Option<PathBuf>,
         store: Store,
     ) -> Outcome<Self> {
-        let plan = Plan { pitches, hz, ports: Ports::free()?, grace_seconds: Some(3), store };
+        Self::start_drilled(built, pitches, hz, Drill::default(), traces, kept, store).await
+    }
+
+    async fn start_drilled(
+        built: &Built,
+        pitches: u32,
+        hz: u32,
+        drill: Drill,
+        traces: Option<PathBuf>,
+        kept: Option<PathBuf>,
+        store: Store,
+    ) -> Outcome<Self> {
+        // Two regions with nobody in one of them stay two regions.
+        let grace = if drill.march_players > 0 { 3600 } else { 3 };
+        let plan = Plan { pitches, hz, ports: Ports::free()?, grace_seconds: Some(grace), store, drill };
         let folder = match kept {
             Some(path) => {
                 Folder::Kept(std::path::absolute(path).map_err(|error| format!("--data: {error}"))?)

@@ -62,6 +62,7 @@ pub(super) fn percentile(values: &mut [f64], share: f64) -> Option<f64> {
 #[derive(Debug, Default)]
 pub(super) struct Overruns {
     leases: BTreeMap<(String, String), u64>,
+    presync: BTreeMap<(String, String), u64>,
 }
 
 impl Overruns {
@@ -73,12 +74,21 @@ impl Overruns {
                 let known = self.leases.entry((text("region"), text("lease"))).or_default();
                 *known = overruns.max(*known);
             }
+            if let Some(bytes) = region["presync_bytes"].as_u64() {
+                let known = self.presync.entry((text("region"), text("lease"))).or_default();
+                *known = bytes.max(*known);
+            }
         }
     }
 
     /// All of them.
     pub(super) fn total(&self) -> u64 {
         self.leases.values().sum()
+    }
+
+    /// Bytes of pre-sync that all of them sent.
+    pub(super) fn presync_bytes(&self) -> u64 {
+        self.presync.values().sum()
     }
 
     /// Leases that were seen: how often a region was served anew.

@@ -33,6 +33,7 @@ use tokio::time::{Instant, Sleep};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Error as SocketError, Message};
 
+use super::credit::CreditPace;
 use super::farewell::farewell;
 use super::frames::{FrameOrder, Ready};
 use super::outbox::Outbox;
@@ -104,6 +105,7 @@ pub(super) struct Session {
     reading: Option<Reading>,
     frames: FrameOrder,
     outbox: Outbox,
+    credit: CreditPace,
     early_events: Vec<Event>,
     last_event: u32,
     acked_event: u32,
@@ -127,6 +129,7 @@ impl Session {
             reading: None,
             frames: FrameOrder::default(),
             outbox: Outbox::new(stay.spelling),
+            credit: CreditPace::new(now, edge.config.limits.state_frames_per_second),
             early_events: Vec::new(),
             last_event: stay.events,
             acked_event: stay.events,
@@ -226,17 +229,23 @@ impl Session {
                 Poll::Ready(()) => {
                     self.unflushed = false;
                     self.stalled = None;
-                    let frames = self.outbox.flushed();
-                    if frames > 0
-                        && let Some(way) = self.road.way()
-                    {
-                        way.link.credit(self.stay.player, frames);
-                    }
+                    self.credit.freed(self.outbox.flushed());
+                    self.give_credit();
                 }
                 Poll::Pending => self.stall(),
             }
         }
         Ok(())
+    }
+
+    /// Gives back to the region what credit is due.
+    fn give_credit(&mut self) {
+        let frames = self.credit.due(self.edge.uptime());
+        if frames > 0
+            && let Some(way) = self.road.way()
+        {
+            way.link.credit(self.stay.player, frames);
+        }
     }
 
     /// The client has not taken everything; notes since when it takes nothing.
@@ -254,7 +263,13 @@ impl Session {
             at = self.began + JOIN_PATIENCE;
         }
         let stalled = self.stalled.map(|(since, _)| since + limits.slow);
-        let others = [stalled, self.road.deadline(), self.frames.deadline(), self.budget.paused_until()];
+        let others = [
+            stalled,
+            self.road.deadline(),
+            self.frames.deadline(),
+            self.budget.paused_until(),
+            self.credit.deadline(),
+        ];
         others.into_iter().flatten().fold(at, Duration::min)
     }
 
@@ -278,6 +293,7 @@ impl Session {
             }
             self.stall();
         }
+        self.give_credit();
         let ready = self.frames.expire(now);
         self.release(ready)?;
         self.look_for_region(now)
