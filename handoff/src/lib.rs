@@ -27,6 +27,6 @@ pub use capsule::{Capsule, DecodeError};
 pub use horizon_protocol::link::EntityKey;
 pub use judge::{Claim, Verdict, Witness, judge};
 pub use record::{
-    CasOutcome, CasRequest, Expect, Holder, Lease, LeaseGuard, MAX_CAPSULE_BYTES, Record, SessionCas,
+    CasOutcome, CasRequest, Expect, Holder, Kept, Lease, LeaseGuard, MAX_CAPSULE_BYTES, Record, SessionCas,
     SessionOutcome, SessionRecord,
 };

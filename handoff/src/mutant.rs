@@ -17,6 +17,8 @@ pub enum Mutant {
     NoTombstone,
     /// A target commits its own older copy in place of the final state.
     CopyInsteadOfFinal,
+    /// A target asks for the record before the state is durable in its journal.
+    CasBeforeStaged,
     /// A source takes any newer record for its own success.
     AnyRecordResumes,
     /// An input that was applied already is applied again.

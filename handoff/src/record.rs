@@ -23,8 +23,44 @@ pub struct Record {
     pub applied: u32,
     /// The capsule is as of the end of this tick.
     pub tick: Tick,
-    /// An encoded [`Capsule`](crate::Capsule).
-    pub capsule: Vec<u8>,
+    /// The state.
+    pub capsule: Kept,
+}
+
+/// Where the state that belongs to a record is.
+///
+/// First records, keeps, claims and parked entities have it in the record. A move names it: the target
+/// has made it durable in its journal *before* it asks, and the store refuses a target whose lease is
+/// not current, so whoever serves the region next, under a higher lease, finds it there.
+#[derive(Archive, Serialize, Deserialize, Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Kept {
+    /// In the record: an encoded [`Capsule`](crate::Capsule) of at most [`MAX_CAPSULE_BYTES`].
+    Here(Vec<u8>),
+    /// In the journal of the record's region, staged under this lease for the record's attempt.
+    Journal {
+        /// The lease that was current when the record was written.
+        lease: Epoch,
+        /// [`Capsule::hash`](crate::Capsule::hash) of it.
+        hash: u64,
+    },
+}
+
+impl Kept {
+    /// Bytes in the record.
+    pub const fn bytes(&self) -> usize {
+        match self {
+            Self::Here(bytes) => bytes.len(),
+            Self::Journal { .. } => 0,
+        }
+    }
+
+    /// The encoded capsule, where it is in the record.
+    pub fn here(&self) -> Option<&[u8]> {
+        match self {
+            Self::Here(bytes) => Some(bytes),
+            Self::Journal { .. } => None,
+        }
+    }
 }
 
 /// One process under one lease. A restarted process is another holder.
@@ -81,8 +117,8 @@ pub struct CasRequest {
     pub applied: u32,
     /// The capsule is as of the end of this tick.
     pub tick: Tick,
-    /// An encoded [`Capsule`](crate::Capsule) of at most [`MAX_CAPSULE_BYTES`].
-    pub capsule: Vec<u8>,
+    /// The state, or where it is.
+    pub capsule: Kept,
     /// The entity leaves the world: the record keeps its region and names no holder.
     pub park: bool,
 }

@@ -1,15 +1,16 @@
 //! Target side of handoffs: takes entities that neighbours offer to this region.
 //!
 //! ```text
-//!           Offer: Accept            Final, ours and whole          Won, at a newer epoch
-//!   Absent ──────────────▶ Shadow ─────────────────────────▶ Staged ─────────────────────▶ Activated
-//!     ▲                    │  ▲ │                            │ ▲  │
-//!     │                    │  └─┘ Presync: Ack               │ └──┘ no answer: same CasMove again
-//!     └────────────────────┴─────────────────────────────────┘
-//!        Withdraw, 5 s of silence, link lost       Lost
+//!           Offer: Accept            Final, ours and whole     Staged: CasMove       Won, at a newer epoch
+//!   Absent ──────────────▶ Shadow ────────────────────────▶ Staging ────────▶ Asked ─────────────────▶ Activated
+//!     ▲                    │  ▲ │                             │               │ ▲  │
+//!     │                    │  └─┘ Presync: Ack                │               │ └──┘ no answer: same again
+//!     └────────────────────┴──────────────────────────────────┴───────────────┘
+//!        Withdraw, 5 s of silence, link lost                    Lost
 //! ```
 //!
-//! Invariant: a copy is inert until a record that names us was won with it. What was said for another
+//! Invariant: a copy is inert until a record that names us was won with it, and no record is asked for
+//! whose state is not durable in our journal. What was said for another
 //! process, under another lease, or about an epoch below one that was ever seen for the entity (its
 //! tombstone) is dropped, so any message may come late, twice or never.
 
@@ -23,9 +24,9 @@ use horizon_model::{EntityId, Epoch, HandoffId, RegionId};
 use horizon_protocol::link::{EntityKey, FinalState, Offer, PresyncState, RefuseReason};
 
 use crate::mutant::{Mutant, Switch};
-use crate::{Baselines, Capsule, CasOutcome, CasRequest, Expect, LeaseGuard, Record};
+use crate::{Baselines, Capsule, CasOutcome, CasRequest, Expect, Kept, LeaseGuard, Record};
 
-pub use message::{Arrival, Input, Output};
+pub use message::{Arrival, Input, Output, StagedState};
 
 /// A copy that nothing was heard about for so long is forgotten.
 pub const SHADOW_EXPIRY: Duration = Duration::from_secs(5);
@@ -61,7 +62,7 @@ struct Incoming {
 #[derive(Debug)]
 enum Stage {
     Shadow { entity: EntityId, states: Baselines, expires: Duration },
-    Staged { request: CasRequest, capsule: Arc<Capsule>, arrival: Arrival, again_at: Duration },
+    Staged { request: CasRequest, capsule: Arc<Capsule>, arrival: Arrival, again_at: Option<Duration> },
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -96,6 +97,16 @@ impl Target {
         self.copies.len()
     }
 
+    /// Final states whose fate is not known: what a new part of the journal must hold.
+    pub fn staged(&self) -> impl Iterator<Item = StagedState> {
+        self.copies.values().filter_map(|copy| match &copy.stage {
+            Stage::Staged { request, capsule, .. } => {
+                Some(StagedState::of(request, copy.epoch, Arc::clone(capsule)))
+            }
+            Stage::Shadow { .. } => None,
+        })
+    }
+
     /// Whether a final state of `key` waits for the store's decision.
     pub fn is_staged(&self, key: EntityKey) -> bool {
         self.copies.get(&key).is_some_and(|copy| matches!(copy.stage, Stage::Staged { .. }))
@@ -109,10 +120,10 @@ impl Target {
     /// When to call [`Self::handle`] with [`Input::Timeout`], and what is being awaited.
     pub fn next_timeout(&self) -> Option<(Duration, &'static str)> {
         let due = |copy: &Incoming| match copy.stage {
-            Stage::Shadow { expires, .. } => (expires, "news about a copy"),
-            Stage::Staged { again_at, .. } => (again_at, "the store's decision"),
+            Stage::Shadow { expires, .. } => Some((expires, "news about a copy")),
+            Stage::Staged { again_at, .. } => again_at.map(|at| (at, "the store's decision")),
         };
-        self.copies.values().map(due).min_by_key(|(at, _)| *at)
+        self.copies.values().filter_map(due).min_by_key(|(at, _)| *at)
     }
 
     /// Advances the machine. Late, repeated and unexpected inputs produce no output, or the same
@@ -129,6 +140,7 @@ impl Target {
             Input::Withdraw { handoff } => {
                 self.forget_where(|copy| copy.handoff == handoff && copy.is_shadow())
             }
+            Input::Staged { handoff } => self.staged_durably(now, handoff),
             Input::Outcome { handoff, outcome } => self.outcome(now, handoff, outcome),
             Input::Unknown { handoff } => self.ask_again_at(handoff, now + UNKNOWN_RETRY),
             Input::SourceLost { region } => self.forget_where(|copy| copy.from == region && copy.is_shadow()),
@@ -215,6 +227,7 @@ impl Target {
             let ask = Output::SendNeedFull { to: last.from, handoff: last.handoff };
             return if full { vec![] } else { vec![ask] };
         };
+        let capsule = Arc::new(capsule);
         let request = CasRequest {
             key: last.key,
             guard: self.me,
@@ -222,29 +235,35 @@ impl Target {
             handoff: last.handoff,
             applied: last.applied,
             tick: last.tick,
-            capsule: capsule.encode(),
+            capsule: Kept::Journal { lease: self.me.lease, hash: last.hash },
             park: false,
         };
-        let copy = Incoming {
-            handoff: last.handoff,
-            epoch: last.epoch,
-            from: last.from,
-            stage: Stage::Staged {
-                request: request.clone(),
-                capsule: Arc::new(capsule),
-                arrival: Arrival::from(last),
-                again_at: now + ANSWER_PATIENCE,
-            },
-        };
-        self.put(last.key, copy);
-        let mut outputs = vec![Output::CasMove(request.clone())];
+        let mut outputs = vec![Output::Stage(StagedState::of(&request, last.epoch, Arc::clone(&capsule)))];
+        let stage =
+            Stage::Staged { request: request.clone(), capsule, arrival: Arrival::from(last), again_at: None };
+        let (handoff, epoch, from) = (last.handoff, last.epoch, last.from);
+        self.put(last.key, Incoming { handoff, epoch, from, stage });
+        if self.switch.off(Mutant::CasBeforeStaged) {
+            outputs.extend(self.staged_durably(now, handoff));
+        }
         if self.switch.off(Mutant::ActivateOnFinal) {
-            let CasRequest { handoff, applied, tick, capsule, .. } = request;
+            let CasRequest { applied, tick, capsule, .. } = request;
             let (region, holder, epoch) = (self.me.region, Some(self.me.holder()), last.epoch.next());
             let record = Record { epoch, region, holder, handoff, applied, tick, capsule };
             outputs.extend(self.outcome(now, handoff, CasOutcome::Won(record)));
         }
         outputs
+    }
+
+    /// The state is where a successor looks for it: now the store may be asked.
+    fn staged_durably(&mut self, now: Duration, handoff: HandoffId) -> Vec<Output> {
+        match self.copy_of(handoff) {
+            Some((_, Incoming { stage: Stage::Staged { request, again_at: again_at @ None, .. }, .. })) => {
+                *again_at = Some(now + ANSWER_PATIENCE);
+                vec![Output::CasMove(request.clone())]
+            }
+            _ => vec![],
+        }
     }
 
     fn outcome(&mut self, now: Duration, handoff: HandoffId, outcome: CasOutcome) -> Vec<Output> {
@@ -276,7 +295,7 @@ impl Target {
 
     fn ask_again_at(&mut self, handoff: HandoffId, at: Duration) -> Vec<Output> {
         if let Some((_, Incoming { stage: Stage::Staged { again_at, .. }, .. })) = self.copy_of(handoff) {
-            *again_at = at;
+            *again_at = again_at.map(|_| at);
         }
         vec![]
     }
@@ -286,8 +305,8 @@ impl Target {
             self.forget_where(|copy| matches!(copy.stage, Stage::Shadow { expires, .. } if expires <= now));
         for copy in self.copies.values_mut() {
             match &mut copy.stage {
-                Stage::Staged { request, again_at, .. } if *again_at <= now => {
-                    *again_at = now + ANSWER_PATIENCE;
+                Stage::Staged { request, again_at, .. } if again_at.is_some_and(|at| at <= now) => {
+                    *again_at = Some(now + ANSWER_PATIENCE);
                     outputs.push(Output::CasMove(request.clone()));
                 }
                 _ => {}

@@ -126,6 +126,11 @@ fn committing_an_older_copy_is_noticed() {
 }
 
 #[test]
+fn asking_before_the_state_is_durable_is_noticed() {
+    is_missed(Broken::Machine(Mutant::CasBeforeStaged));
+}
+
+#[test]
 fn applying_an_input_twice_is_noticed() {
     is_missed(Broken::Machine(Mutant::ApplyTwice));
 }

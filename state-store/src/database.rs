@@ -13,7 +13,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use horizon_handoff::{EntityKey, Holder, Record, SessionRecord};
+use horizon_handoff::{EntityKey, Holder, Kept, Record, SessionRecord};
 use horizon_model::{
     EdgeId, EntityId, Epoch, HandoffId, PlayerId, RegionId, SessionId, Tick, WorkerId, WorldId,
 };
@@ -23,8 +23,18 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use crate::store::{SealingKey, StoreError};
 use crate::tables::{StoredLease, StoredWorld, Tables};
 
-/// Version of the schema below; a file of another version is refused.
-const FORMAT: i64 = 1;
+/// Version of the schema below. A file of format 1 is brought up to it when it is opened; any other is
+/// refused.
+const FORMAT: i64 = 2;
+
+/// From format 1, where every capsule was in its record.
+const FROM_1: &str = "
+    BEGIN;
+    ALTER TABLE record ADD COLUMN journal_lease INTEGER;
+    ALTER TABLE record ADD COLUMN journal_hash INTEGER;
+    PRAGMA user_version = 2;
+    COMMIT;
+";
 
 const SCHEMA: &str = "
     CREATE TABLE meta (generation INTEGER NOT NULL) STRICT;
@@ -40,7 +50,8 @@ const SCHEMA: &str = "
     CREATE TABLE record (
         world INTEGER NOT NULL, key BLOB NOT NULL, epoch INTEGER NOT NULL, region INTEGER NOT NULL,
         worker INTEGER, lease INTEGER, handoff BLOB NOT NULL, applied INTEGER NOT NULL,
-        tick INTEGER NOT NULL, capsule BLOB NOT NULL, PRIMARY KEY (world, key)
+        tick INTEGER NOT NULL, capsule BLOB NOT NULL, journal_lease INTEGER, journal_hash INTEGER,
+        PRIMARY KEY (world, key)
     ) STRICT;
     CREATE INDEX owned ON record (world, region, key, epoch) WHERE worker IS NOT NULL;
     CREATE TABLE session (
@@ -79,8 +90,12 @@ impl Database {
             ))
         };
         let connection = connect(path).map_err(refused)?;
-        let format: i64 =
-            connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(refused)?;
+        let format = || connection.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0));
+        if format().map_err(refused)? == 1 {
+            connection.execute_batch(FROM_1).map_err(refused)?;
+            tracing::info!(path = %path.display(), "the database was brought from format 1 to {FORMAT}");
+        }
+        let format = format().map_err(refused)?;
         if format != FORMAT {
             return Err(StoreError::Setup(format!(
                 "the database {} has format {format}, this build reads {FORMAT}; run the build that wrote it",
@@ -197,8 +212,8 @@ impl Tables for Database {
 
     fn record(&mut self, world: WorldId, key: EntityKey) -> rusqlite::Result<Option<Record>> {
         let mut select = self.connection.prepare_cached(
-            "SELECT epoch, region, worker, lease, handoff, applied, tick, capsule FROM record
-             WHERE world = ?1 AND key = ?2",
+            "SELECT epoch, region, worker, lease, handoff, applied, tick, capsule, journal_lease, journal_hash
+             FROM record WHERE world = ?1 AND key = ?2",
         )?;
         let read = |row: &Row<'_>| {
             let (worker, lease): (Option<i64>, Option<i64>) = (row.get(2)?, row.get(3)?);
@@ -206,6 +221,13 @@ impl Tables for Database {
                 worker: WorkerId(worker.cast_unsigned()),
                 lease: Epoch(lease.cast_unsigned()),
             });
+            let (journal_lease, journal_hash): (Option<i64>, Option<i64>) = (row.get(8)?, row.get(9)?);
+            let capsule = match journal_lease.zip(journal_hash) {
+                Some((lease, hash)) => {
+                    Kept::Journal { lease: Epoch(lease.cast_unsigned()), hash: hash.cast_unsigned() }
+                }
+                None => Kept::Here(row.get(7)?),
+            };
             Ok(Record {
                 epoch: Epoch(unsigned(row, 0)?),
                 region: RegionId(row.get(1)?),
@@ -213,17 +235,21 @@ impl Tables for Database {
                 handoff: HandoffId(wide(row, 4)?),
                 applied: row.get(5)?,
                 tick: Tick(unsigned(row, 6)?),
-                capsule: row.get(7)?,
+                capsule,
             })
         };
         select.query_row(params![world.0, key_bytes(key)], read).optional()
     }
 
     fn put_record(&mut self, world: WorldId, key: EntityKey, record: &Record) -> rusqlite::Result<()> {
+        let staged = match record.capsule {
+            Kept::Here(_) => None,
+            Kept::Journal { lease, hash } => Some((lease.0.cast_signed(), hash.cast_signed())),
+        };
         self.execute(
-            "INSERT INTO record VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+            "INSERT INTO record VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
              ON CONFLICT (world, key) DO UPDATE SET epoch = ?3, region = ?4, worker = ?5, lease = ?6,
-                 handoff = ?7, applied = ?8, tick = ?9, capsule = ?10",
+                 handoff = ?7, applied = ?8, tick = ?9, capsule = ?10, journal_lease = ?11, journal_hash = ?12",
             params![
                 world.0,
                 key_bytes(key),
@@ -234,7 +260,9 @@ impl Tables for Database {
                 record.handoff.0.to_be_bytes(),
                 record.applied,
                 record.tick.0.cast_signed(),
-                record.capsule,
+                record.capsule.here().unwrap_or_default(),
+                staged.map(|(lease, _)| lease),
+                staged.map(|(_, hash)| hash),
             ],
         )
     }
@@ -411,6 +439,34 @@ fn parse_key(bytes: &[u8]) -> Option<EntityKey> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A file of format 1 as an older build left it: its records read as they were, and new ones may name
+    /// a journal.
+    #[test]
+    fn an_older_file_is_brought_up_and_keeps_its_records() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("world.sqlite");
+        let old = Connection::open(&path).expect("opened");
+        let schema = SCHEMA.replace(" journal_lease INTEGER, journal_hash INTEGER,", "");
+        assert_ne!(schema, SCHEMA);
+        old.execute_batch(&format!("{schema} PRAGMA user_version = 1;")).expect("the older schema");
+        let key = EntityKey::Player(PlayerId(7));
+        old.execute(
+            "INSERT INTO record VALUES (1, ?1, 5, 2, 3, 4, ?2, 6, 8, x'0102')",
+            params![key_bytes(key), 9_u128.to_be_bytes()],
+        )
+        .expect("an older record");
+        drop(old);
+
+        let mut database = Database::open(&path).expect("brought up");
+        let found = database.record(WorldId(1), key).expect("read").expect("it is there");
+        assert_eq!((found.epoch, &found.capsule), (Epoch(5), &Kept::Here(vec![1, 2])));
+        let moved = Record { capsule: Kept::Journal { lease: Epoch(4), hash: u64::MAX }, ..found };
+        database.put_record(WorldId(1), key, &moved).expect("written");
+        assert_eq!(database.record(WorldId(1), key).expect("read"), Some(moved));
+        database.close();
+        assert!(Database::open(&path).is_ok(), "once is enough");
+    }
 
     #[test]
     fn keys_read_back_and_sort_as_they_should() {

@@ -165,7 +165,7 @@ impl World {
     }
 
     fn cas<T: Tables>(&mut self, tables: &mut T, request: CasRequest) -> Result<CasOutcome, T::Error> {
-        if request.capsule.len() > MAX_CAPSULE_BYTES {
+        if request.capsule.bytes() > MAX_CAPSULE_BYTES {
             return Ok(CasOutcome::TooLarge { max_bytes: MAX_CAPSULE_BYTES });
         }
         let LeaseGuard { region, worker, lease } = request.guard;

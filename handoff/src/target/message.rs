@@ -26,6 +26,11 @@ pub enum Input {
         /// About which attempt.
         handoff: HandoffId,
     },
+    /// What [`Output::Stage`] asked for is durable in the journal.
+    Staged {
+        /// The attempt.
+        handoff: HandoffId,
+    },
     /// The store's answer to [`Output::CasMove`].
     Outcome {
         /// The attempt.
@@ -104,6 +109,9 @@ pub enum Output {
         /// The copy.
         capsule: Arc<Capsule>,
     },
+    /// Make this durable in the journal and answer [`Input::Staged`]. It stays there until the entity is in
+    /// the journal itself, or a record of a higher epoch is.
+    Stage(StagedState),
     /// Send this to the store; repeated with the same nonce until there is an answer.
     CasMove(CasRequest),
     /// The record is ours: the entity acts here from the tick after `arrival.tick`.
@@ -122,6 +130,25 @@ pub enum Output {
         /// Who.
         key: EntityKey,
     },
+}
+
+/// A final state that a record may name, as a journal keeps it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StagedState {
+    /// Who.
+    pub key: EntityKey,
+    /// The attempt that the record will name.
+    pub handoff: HandoffId,
+    /// Authority epoch at the source: the record that names this has the next one.
+    pub epoch: Epoch,
+    /// The state.
+    pub capsule: Arc<Capsule>,
+}
+
+impl StagedState {
+    pub(super) const fn of(request: &CasRequest, epoch: Epoch, capsule: Arc<Capsule>) -> Self {
+        Self { key: request.key, handoff: request.handoff, epoch, capsule }
+    }
 }
 
 /// How an entity came here.

@@ -58,12 +58,17 @@ fn last(tick: u64, base: Option<u64>) -> FinalState {
 }
 
 fn record(epoch: Epoch, holder: Holder, handoff: HandoffId) -> Record {
-    let capsule = capsule(9).encode();
+    let capsule = Kept::Journal { lease: ME.lease, hash: capsule(9).hash() };
     Record { epoch, region: HOME, holder: Some(holder), handoff, applied: 3, tick: Tick(9), capsule }
 }
 
 fn won() -> Record {
     record(Epoch(6), ME.holder(), H)
+}
+
+/// The journal has what was staged.
+const fn durable() -> Input {
+    Input::Staged { handoff: H }
 }
 
 fn outcome(outcome: CasOutcome) -> Input {
@@ -80,11 +85,17 @@ fn words(outputs: &[Output]) -> Vec<String> {
         Output::Shadow { tick, capsule, .. } => {
             format!("shadow {tick}={}", capsule.part("value").expect("always there")[0])
         }
+        Output::Stage(staged) => {
+            assert_eq!((staged.key, staged.handoff, staged.epoch), (KEY, H, E));
+            format!("stage {}", staged.capsule.part("value").expect("always there")[0])
+        }
         Output::CasMove(request) => {
-            let committed = Capsule::decode(&request.capsule).expect("valid");
             assert_eq!((request.guard, request.handoff, request.park), (ME, H, false));
             assert_eq!(request.expect, Some(Expect { epoch: E, region: A }));
-            format!("move {}", committed.part("value").expect("always there")[0])
+            let named = |value: &u8| {
+                request.capsule == Kept::Journal { lease: ME.lease, hash: capsule(*value).hash() }
+            };
+            format!("move {}", (0..=u8::MAX).find(named).expect("one of the states"))
         }
         Output::Activated { record, .. } => format!("activated {}", record.epoch.count()),
         Output::Forget { .. } => "forget".to_owned(),
@@ -171,14 +182,16 @@ fn a_final_is_committed_once_and_only_here() {
             presync(8, None),
             Input::Final(last(9, Some(8))),
             Input::Final(last(9, Some(8))),
+            durable(),
+            durable(),
             outcome(CasOutcome::Won(won())),
             outcome(CasOutcome::Won(won())),
             Input::Final(last(9, None)),
         ],
-        "accept, ack 8, shadow 8=8, move 9, activated 6",
+        "accept, ack 8, shadow 8=8, stage 9, move 9, activated 6",
     );
     assert_eq!((target.high_water(KEY), target.copies()), (Epoch(6), 0));
-    check("needs no copy when it is full", &[Input::Final(last(9, None))], "move 9");
+    check("needs no copy when it is full", &[Input::Final(last(9, None)), durable()], "stage 9, move 9");
     check("for another process", &[last_at(|f| f.to_worker = WorkerId(3))], "");
     check("for an older lease", &[last_at(|f| f.to_lease = Epoch(19))], "");
     check(
@@ -195,49 +208,86 @@ fn a_final_is_committed_once_and_only_here() {
     check("a full one that contradicts itself", &[last_at(|f| f.hash = 1)], "");
     check(
         "staged is not withdrawn",
-        &[Input::Final(last(9, None)), Input::Withdraw { handoff: H }, Input::SourceLost { region: A }],
-        "move 9",
+        &[
+            Input::Final(last(9, None)),
+            Input::Withdraw { handoff: H },
+            Input::SourceLost { region: A },
+            durable(),
+        ],
+        "stage 9, move 9",
     );
 }
 
 #[test]
 fn only_a_record_that_names_us_activates() {
     let staged = || Input::Final(last(9, None));
-    let row =
-        |name: &str, answer: CasOutcome, expected: &str| check(name, &[staged(), outcome(answer)], expected);
+    let row = |name: &str, answer: CasOutcome, expected: &str| {
+        check(name, &[staged(), durable(), outcome(answer)], expected)
+    };
     let other = Holder { worker: WorkerId(3), ..ME.holder() };
-    row("ours", CasOutcome::Won(won()), "move 9, activated 6");
-    row("another's", CasOutcome::Won(record(Epoch(6), other, H)), "move 9, forget");
+    row("ours", CasOutcome::Won(won()), "stage 9, move 9, activated 6");
+    row("another's", CasOutcome::Won(record(Epoch(6), other, H)), "stage 9, move 9, forget");
     row(
         "an earlier life of ours",
         CasOutcome::Won(record(Epoch(6), ME.holder(), HandoffId(1))),
-        "move 9, forget",
+        "stage 9, move 9, forget",
     );
-    row("not newer", CasOutcome::Won(record(E, ME.holder(), H)), "move 9, forget");
-    row("lost", CasOutcome::Lost(Some(won())), "move 9, forget");
-    row("no record at all", CasOutcome::Lost(None), "move 9, forget");
-    row("too large", CasOutcome::TooLarge { max_bytes: 1 }, "move 9, forget");
-    row("lease lost", CasOutcome::LeaseLost, "move 9, forget");
+    row("not newer", CasOutcome::Won(record(E, ME.holder(), H)), "stage 9, move 9, forget");
+    row("lost", CasOutcome::Lost(Some(won())), "stage 9, move 9, forget");
+    row("no record at all", CasOutcome::Lost(None), "stage 9, move 9, forget");
+    row("too large", CasOutcome::TooLarge { max_bytes: 1 }, "stage 9, move 9, forget");
+    row("lease lost", CasOutcome::LeaseLost, "stage 9, move 9, forget");
     check(
         "ours, but somebody was seen beyond it",
-        &[staged(), Input::Observed { key: KEY, epoch: Epoch(7) }, outcome(CasOutcome::Won(won()))],
-        "move 9, forget",
+        &[
+            staged(),
+            durable(),
+            Input::Observed { key: KEY, epoch: Epoch(7) },
+            outcome(CasOutcome::Won(won())),
+        ],
+        "stage 9, move 9, forget",
     );
     check("an answer before the question", &[outcome(CasOutcome::Won(won())), offered()], "accept");
+}
+
+#[test]
+fn the_store_is_not_asked_before_the_state_is_durable() {
+    let target = check_timed(
+        "the disk takes its time",
+        &[(0, Input::Final(last(9, None))), (9000, Input::Timeout), (0, Input::Unknown { handoff: H })],
+        "stage 9",
+    );
+    assert_eq!(target.next_timeout(), None);
+    let staged: Vec<_> = target.staged().map(|staged| (staged.handoff, staged.capsule.hash())).collect();
+    assert_eq!(staged, [(H, capsule(9).hash())], "a new part of the journal must hold it");
+    check(
+        "about another attempt",
+        &[Input::Final(last(9, None)), Input::Staged { handoff: HandoffId(1) }],
+        "stage 9",
+    );
 }
 
 #[test]
 fn the_store_is_asked_until_it_answers() {
     let staged = || (0, Input::Final(last(9, None)));
     let unknown = Input::Unknown { handoff: H };
-    check_timed("no answer", &[staged(), (999, Input::Timeout), (1, Input::Timeout)], "move 9, move 9");
+    let durable = || (0, durable());
+    check_timed(
+        "no answer",
+        &[staged(), durable(), (999, Input::Timeout), (1, Input::Timeout)],
+        "stage 9, move 9, move 9",
+    );
     check_timed(
         "unknown",
-        &[staged(), (1, unknown), (19, Input::Timeout), (1, Input::Timeout)],
-        "move 9, move 9",
+        &[staged(), durable(), (1, unknown), (19, Input::Timeout), (1, Input::Timeout)],
+        "stage 9, move 9, move 9",
     );
     let recovery = outcome(CasOutcome::WrongGeneration { store: 2 });
-    check_timed("the store recovers", &[staged(), (1, recovery), (1000, Input::Timeout)], "move 9, move 9");
+    check_timed(
+        "the store recovers",
+        &[staged(), durable(), (1, recovery), (1000, Input::Timeout)],
+        "stage 9, move 9, move 9",
+    );
 }
 
 #[test]

@@ -9,8 +9,8 @@ use horizon_protocol::link::{EntityKey, FinalState, Offer, PresyncState, RegionT
 use crate::lanes::{Admission, InputLane};
 use crate::mutant::Mutant;
 use crate::source::{self, Decision, HURRY_METRES, Near, Source, StepEnd};
-use crate::target::{self, Target};
-use crate::{Baselines, Capsule, CasOutcome, CasRequest, Expect, LeaseGuard, Record};
+use crate::target::{self, StagedState, Target};
+use crate::{Baselines, Capsule, CasOutcome, CasRequest, Expect, Kept, LeaseGuard, Record};
 
 use super::message::{Message, Outbox};
 
@@ -57,6 +57,8 @@ pub(super) struct Process {
     stepped: Stepped,
     sent: Baselines,
     recovering: Option<(HandoffId, Record, State)>,
+    /// Final states on their way to the disk; a crash loses them.
+    staging: Vec<StagedState>,
     mutant: Option<Mutant>,
 }
 
@@ -84,6 +86,7 @@ impl Process {
             stepped: Stepped { ground, ..Stepped::default() },
             sent: Baselines::new(),
             recovering: None,
+            staging: vec![],
             mutant,
         }
     }
@@ -163,6 +166,19 @@ impl Process {
             fresh_handoff,
         };
         self.source(now, source::Input::StepEnd(step), out);
+    }
+
+    /// What has been staged reaches the disk.
+    pub(super) fn stage(
+        &mut self,
+        now: Duration,
+        mut write: impl FnMut(LeaseGuard, &StagedState),
+        out: &mut Outbox,
+    ) {
+        for staged in std::mem::take(&mut self.staging) {
+            write(self.me, &staged);
+            self.target(now, target::Input::Staged { handoff: staged.handoff }, out);
+        }
     }
 
     /// Makes the last step durable. False where the fence refuses: the process falls silent.
@@ -331,6 +347,10 @@ impl Process {
                     (to, RegionToRegion::PresyncAck { handoff, tick })
                 }
                 target::Output::SendNeedFull { to, handoff } => (to, RegionToRegion::NeedFull { handoff }),
+                target::Output::Stage(staged) => {
+                    self.staging.push(staged);
+                    continue;
+                }
                 target::Output::CasMove(request) => {
                     out.push(Message::Cas(request));
                     continue;
@@ -350,7 +370,7 @@ impl Process {
 
 fn keep(guard: LeaseGuard, handoff: HandoffId, epoch: Epoch, tick: Tick, state: &State) -> CasRequest {
     let expect = Some(Expect { epoch, region: guard.region });
-    let (applied, capsule) = (state.applied(), state.capsule().encode());
+    let (applied, capsule) = (state.applied(), Kept::Here(state.capsule().encode()));
     CasRequest { key: KEY, guard, expect, handoff, applied, tick, capsule, park: false }
 }
 

@@ -2,7 +2,8 @@
 
 use horizon_model::{Epoch, HandoffId, RegionId, Tick};
 
-use crate::{CasOutcome, CasRequest, LeaseGuard, Record, Verdict, Witness, judge};
+use crate::target::StagedState;
+use crate::{Capsule, CasOutcome, CasRequest, Kept, LeaseGuard, Record, Verdict, Witness, judge};
 
 use super::process::State;
 
@@ -14,6 +15,8 @@ pub(super) struct Store {
     /// Whether the token lies on the ground of each region, as its journal says.
     pub(super) ground: [bool; 3],
     pub(super) leases: [LeaseGuard; 3],
+    /// Final states in the journals of their targets, by region, attempt and hash.
+    staged: Vec<(RegionId, HandoffId, u64, State)>,
     /// Switched off, a journal takes what a superseded holder writes.
     pub(super) fenced: bool,
 }
@@ -27,9 +30,9 @@ impl Store {
             handoff: HandoffId(0),
             applied: state.applied(),
             tick: Tick(0),
-            capsule: state.capsule().encode(),
+            capsule: Kept::Here(state.capsule().encode()),
         };
-        Self { record, journal: None, ground: [true, false, false], leases, fenced: true }
+        Self { record, journal: None, ground: [true, false, false], leases, staged: vec![], fenced: true }
     }
 
     pub(super) fn lease(&self, region: RegionId) -> LeaseGuard {
@@ -71,18 +74,40 @@ impl Store {
         true
     }
 
-    /// The entity as a successor would recover it.
-    pub(super) fn durable(&self) -> State {
-        match &self.journal {
-            Some((epoch, state)) if *epoch == self.record.epoch => state.clone(),
-            _ => State::read(
-                &crate::Capsule::decode(&self.record.capsule).expect("a store keeps what it took"),
-            ),
+    /// A final state reaches the journal of its target. What a superseded holder writes lies beyond the
+    /// cut of its successor, and the file does not say so.
+    pub(super) fn stage(&mut self, guard: LeaseGuard, staged: &StagedState) {
+        if self.lease(guard.region) == guard {
+            let state = State::read(&staged.capsule);
+            self.staged.push((guard.region, staged.handoff, staged.capsule.hash(), state));
+        }
+    }
+
+    /// The entity as a successor would recover it; `None` where the record names a state that is not in
+    /// its region's journal.
+    pub(super) fn durable(&self) -> Option<State> {
+        let record = &self.record;
+        match (&self.journal, &record.capsule) {
+            (Some((epoch, state)), _) if *epoch == record.epoch => Some(state.clone()),
+            (_, Kept::Here(bytes)) => {
+                Some(State::read(&Capsule::decode(bytes).expect("a store keeps what it took")))
+            }
+            (_, Kept::Journal { hash, .. }) => {
+                let named = (record.region, record.handoff, *hash);
+                let mut staged = self.staged.iter();
+                staged
+                    .find(|(region, handoff, hash, _)| (*region, *handoff, *hash) == named)
+                    .map(|s| s.3.clone())
+            }
         }
     }
 
     /// Tokens that a crash of everything would leave: exactly one.
     pub(super) fn tokens(&self) -> usize {
-        self.ground.iter().chain([&self.durable().token]).filter(|&&token| token).count()
+        self.ground
+            .iter()
+            .chain([&self.durable().is_some_and(|state| state.token)])
+            .filter(|&&token| token)
+            .count()
     }
 }

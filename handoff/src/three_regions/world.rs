@@ -282,6 +282,7 @@ impl World {
     fn flush(&mut self, pick: u32) {
         let Some(at) = self.picked(pick) else { return };
         let (now, store, mut out) = (self.now, &mut self.store, vec![]);
+        self.processes[at].stage(now, |guard, staged| store.stage(guard, staged), &mut out);
         let held = self.processes[at].flush(
             now,
             |guard, ground, entity| store.append(guard, ground, entity),
@@ -325,7 +326,8 @@ impl World {
         let lease = self.store.lease(region).lease.next();
         let guard = LeaseGuard { region, worker: WorkerId(self.workers), lease };
         self.store.take_over(guard);
-        let (record, durable) = (self.store.record.clone(), self.store.durable());
+        let record = self.store.record.clone();
+        let durable = self.store.durable().expect("otherwise the run has ended");
         let ground = self.store.ground[usize::from(region.0)];
         let mut process = Process::new(guard, ground, self.mutant());
         let mut out = vec![];
@@ -346,7 +348,9 @@ impl World {
     /// The first promise that does not hold now.
     pub(super) fn violation(&self) -> Option<String> {
         let (owners, record) = (self.owners(), &self.store.record);
-        let durable = self.store.durable();
+        let Some(durable) = self.store.durable() else {
+            return Some(format!("the record names a state that no journal has: {record:?}"));
+        };
         let rivals = owners.iter().enumerate().any(|(n, a)| owners[n + 1..].iter().any(|b| a.0 == b.0));
         let usurper = owners.iter().find(|(epoch, me)| {
             *epoch > record.epoch || *epoch == record.epoch && record.holder != Some(me.holder())
@@ -416,7 +420,7 @@ impl World {
                 record.region, self.inside, self.processes
             ));
         }
-        match self.store.durable().applied() {
+        match self.store.durable().map_or(0, |state| state.applied()) {
             applied if applied == self.sent => Ok(()),
             applied => Err(format!("{applied} of {} inputs applied, route {:?}", self.sent, self.route)),
         }

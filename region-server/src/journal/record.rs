@@ -1,6 +1,7 @@
 //! The records of a journal: effects, never inputs, so recovery runs no handler.
 
-use horizon_model::{EntityId, Epoch, PlayerId, RegionId, Tick};
+use horizon_handoff::target::StagedState;
+use horizon_model::{EntityId, Epoch, HandoffId, PlayerId, RegionId, Tick};
 use horizon_protocol::link::{EntityKey, Part, Post};
 use rkyv::{Archive, Deserialize, Serialize};
 
@@ -131,6 +132,26 @@ pub fn bury(buried: &mut Vec<(EntityKey, Epoch)>, key: EntityKey, epoch: Epoch) 
     buried.push((key, epoch));
 }
 
+/// The final state of an entity that may become ours: a record in the store may name it.
+#[derive(Archive, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
+pub struct Staged {
+    /// Who.
+    pub key: EntityKey,
+    /// The attempt that the record names.
+    pub handoff: HandoffId,
+    /// Authority epoch at the source: the record has the next one.
+    pub epoch: Epoch,
+    /// The encoded capsule.
+    pub capsule: Vec<u8>,
+}
+
+impl From<&StagedState> for Staged {
+    fn from(state: &StagedState) -> Self {
+        let StagedState { key, handoff, epoch, capsule } = state;
+        Self { key: *key, handoff: *handoff, epoch: *epoch, capsule: capsule.encode() }
+    }
+}
+
 /// One frame of a segment.
 #[derive(Archive, Serialize, Deserialize, Debug, Clone, PartialEq)]
 pub enum JournalRecord {
@@ -145,6 +166,9 @@ pub enum JournalRecord {
     Snapshot(Snapshot),
     /// One tick.
     Tick(TickRecord),
+    /// States that may become ours. What a record names stays readable until the entity itself is in the
+    /// journal under that record's epoch, or a later one.
+    Staged(Vec<Staged>),
 }
 
 impl Snapshot {

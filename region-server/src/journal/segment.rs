@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use horizon_model::Epoch;
 
-use super::record::{Cut, JournalRecord, Snapshot};
+use super::record::{Cut, JournalRecord, Snapshot, Staged};
 
 const FRAME_HEADER: usize = 8;
 /// No record is this long; a longer length is a torn frame.
@@ -40,6 +40,8 @@ fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Jour
 pub struct Recovered {
     /// The state at the cut; `None` where the region never ran.
     pub state: Option<Snapshot>,
+    /// States that records in the store may name.
+    pub staged: Vec<Staged>,
     /// What was read, for the takeover record.
     pub cut: Option<Cut>,
 }
@@ -72,6 +74,7 @@ impl Segment {
         segment.append(&JournalRecord::Takeover { lease, predecessor: recovered.cut })?;
         segment.sync()?;
         segment.append(&JournalRecord::Snapshot(recovered.state.clone().unwrap_or_default()))?;
+        segment.append_staged(&recovered.staged)?;
         segment.sync()?;
         Ok(segment)
     }
@@ -88,6 +91,13 @@ impl Segment {
         Ok(())
     }
 
+    fn append_staged(&mut self, staged: &[Staged]) -> Result<(), JournalError> {
+        if staged.is_empty() {
+            return Ok(());
+        }
+        self.append(&JournalRecord::Staged(staged.to_vec()))
+    }
+
     /// Makes what was appended durable. A failed sync is final: the file's state is unknown.
     pub fn sync(&mut self) -> Result<(), JournalError> {
         self.file.sync_data().map_err(io_error("syncing", &self.path))
@@ -98,13 +108,14 @@ impl Segment {
         self.bytes
     }
 
-    /// Starts the next part with `snapshot`, durably.
-    pub fn rotate(&mut self, snapshot: Snapshot) -> Result<(), JournalError> {
+    /// Starts the next part with `snapshot` and the states whose fate is open, durably.
+    pub fn rotate(&mut self, snapshot: Snapshot, staged: &[Staged]) -> Result<(), JournalError> {
         self.part += 1;
         self.path = part_path(&self.folder, self.lease, self.part);
         self.file = create_part(&self.folder, &self.path)?;
         self.bytes = 0;
         self.append(&JournalRecord::Snapshot(snapshot))?;
+        self.append_staged(staged)?;
         self.sync()
     }
 
@@ -145,19 +156,31 @@ pub fn recover(folder: &Path, lease: Epoch) -> Result<Recovered, JournalError> {
         let (records, bytes) = read_part(path, bound)?;
         cut = cut.or(Some(Cut { lease: *of, part: *part, bytes }));
         let mut state: Option<Snapshot> = None;
+        let mut staged: Vec<Staged> = Vec::new();
         for record in records {
             match (record, &mut state) {
                 (JournalRecord::Takeover { predecessor, .. }, _) => limit = predecessor.or(limit),
-                (JournalRecord::Snapshot(snapshot), _) => state = Some(snapshot),
-                (JournalRecord::Tick(tick), Some(state)) => state.apply(tick),
-                (JournalRecord::Tick(_), None) => {}
+                (JournalRecord::Snapshot(snapshot), _) => {
+                    state = Some(snapshot);
+                    staged.clear();
+                }
+                (JournalRecord::Tick(tick), Some(state)) => {
+                    // Whoever is in the journal under a later epoch is not named by that attempt any more.
+                    let later = |one: &Staged| {
+                        tick.puts.iter().any(|put| put.key == one.key && put.epoch > one.epoch)
+                    };
+                    staged.retain(|one| !later(one));
+                    state.apply(tick);
+                }
+                (JournalRecord::Staged(states), Some(_)) => staged.extend(states),
+                (JournalRecord::Tick(_) | JournalRecord::Staged(_), None) => {}
             }
         }
         if state.is_some() {
-            return Ok(Recovered { state, cut });
+            return Ok(Recovered { state, staged, cut });
         }
     }
-    Ok(Recovered { state: None, cut })
+    Ok(Recovered { state: None, staged: Vec::new(), cut })
 }
 
 /// Records of a part up to `bound` bytes or the first frame that is not whole, and where that is.
@@ -218,7 +241,7 @@ fn parts(folder: &Path) -> Result<Vec<(Epoch, u32, PathBuf)>, JournalError> {
 
 #[cfg(test)]
 mod tests {
-    use horizon_model::{EntityId, Tick};
+    use horizon_model::{EntityId, HandoffId, Tick};
     use horizon_protocol::link::{EntityKey, Part};
 
     use super::super::record::{EntityPut, TickRecord};
@@ -281,7 +304,7 @@ mod tests {
             Segment::create(folder.path(), Epoch::new(1, 1), &Recovered::default()).expect("created");
         segment.append(&tick(2, vec![put(1, b"a")])).expect("written");
         let state = recover(folder.path(), Epoch::new(1, 2)).expect("read").state.expect("a snapshot");
-        segment.rotate(state).expect("rotated");
+        segment.rotate(state, &[]).expect("rotated");
         segment.remove_older().expect("removed");
         segment.append(&tick(4, vec![put(1, b"b")])).expect("written");
         assert_eq!(parts(folder.path()).expect("listed").len(), 1, "the older part is gone");
@@ -289,6 +312,31 @@ mod tests {
         let recovered = recover(folder.path(), Epoch::new(1, 2)).expect("read");
         assert_eq!(value(&recovered).as_deref(), Some(&b"b"[..]));
         assert_eq!(recovered.state.expect("a snapshot").tick, Tick(4));
+    }
+
+    /// What a record may name is found by every later holder until the entity itself is in the journal.
+    #[test]
+    fn staged_states_outlive_parts_and_holders_and_end_with_the_entity() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let lease = |count| Epoch::new(1, count);
+        let staged = |handoff: u128| {
+            let key = put(handoff as u64, b"").key;
+            Staged { key, handoff: HandoffId(handoff), epoch: Epoch::ZERO, capsule: vec![handoff as u8; 9] }
+        };
+        let left =
+            |recovered: &Recovered| recovered.staged.iter().map(|one| one.handoff.0).collect::<Vec<_>>();
+        let mut first = Segment::create(folder.path(), lease(1), &Recovered::default()).expect("created");
+        first.append(&JournalRecord::Staged(vec![staged(1), staged(2)])).expect("written");
+        first.append(&tick(2, vec![put(1, b"arrived")])).expect("written");
+        let read = recover(folder.path(), lease(2)).expect("read");
+        assert_eq!(left(&read), [2], "the first has arrived");
+        first.rotate(read.state.expect("a snapshot"), &[staged(2), staged(3)]).expect("rotated");
+        first.remove_older().expect("removed");
+        let read = recover(folder.path(), lease(2)).expect("read");
+        assert_eq!(left(&read), [2, 3], "a new part holds what is open");
+        Segment::create(folder.path(), lease(2), &read).expect("created");
+        let read = recover(folder.path(), lease(3)).expect("read");
+        assert_eq!(left(&read), [2, 3], "and so does a new holder");
     }
 
     #[test]

@@ -3,10 +3,10 @@
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 
-use horizon_model::Tick;
+use horizon_model::{HandoffId, Tick};
 use tracing::error;
 
-use super::record::{JournalRecord, Snapshot, TickRecord};
+use super::record::{JournalRecord, Snapshot, Staged, TickRecord};
 use super::segment::{JournalError, Segment};
 
 /// Time between two questions about a lease that the store did not confirm.
@@ -32,6 +32,9 @@ pub enum FenceError {
 /// What the journal thread reports.
 #[derive(Debug)]
 pub enum Written {
+    /// The states of these attempts are durable; whose lease is current is judged by the store when it is
+    /// asked to name them.
+    Staged(Vec<HandoffId>),
     /// Everything up to this tick is durable and was written under a current lease.
     Durable(Tick),
     /// Written and synced, but the lease could not be confirmed.
@@ -44,7 +47,8 @@ pub enum Written {
 
 enum Job {
     Tick(Box<TickRecord>),
-    Rotate(Box<Snapshot>),
+    Rotate(Box<Snapshot>, Vec<Staged>),
+    Stage(Vec<Staged>),
     /// Nothing to write; confirm and report up to here.
     Mark(Tick),
 }
@@ -86,13 +90,22 @@ impl JournalWriter {
         self.send(Job::Tick(Box::new(record)))
     }
 
-    /// Queues a snapshot that starts a new part.
+    /// Queues a snapshot that starts a new part, with the states whose fate is open.
     ///
     /// # Errors
     ///
     /// As [`Self::tick`].
-    pub fn rotate(&self, snapshot: Snapshot) -> Result<(), JournalBehind> {
-        self.send(Job::Rotate(Box::new(snapshot)))
+    pub fn rotate(&self, snapshot: Snapshot, staged: Vec<Staged>) -> Result<(), JournalBehind> {
+        self.send(Job::Rotate(Box::new(snapshot), staged))
+    }
+
+    /// Queues states that a record may name.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::tick`].
+    pub fn stage(&self, staged: Vec<Staged>) -> Result<(), JournalBehind> {
+        self.send(Job::Stage(staged))
     }
 
     /// Asks for a report up to `tick` although it has no record.
@@ -150,18 +163,26 @@ fn run(
             Err(RecvTimeoutError::Disconnected) => return,
         };
         let mut dirty = false;
+        let mut staged_now = Vec::new();
+        let mut confirm = first.is_none() || unconfirmed;
         for job in first.into_iter().chain(queue.try_iter()) {
+            confirm |= !matches!(job, Job::Stage(_));
             let result = match job {
+                Job::Stage(staged) => {
+                    staged_now.extend(staged.iter().map(|one| one.handoff));
+                    dirty = true;
+                    segment.append(&JournalRecord::Staged(staged))
+                }
                 Job::Tick(record) => {
                     newest = newest.max(record.tick);
                     dirty = true;
                     segment.append(&JournalRecord::Tick(*record))
                 }
-                Job::Rotate(snapshot) => {
+                Job::Rotate(snapshot, staged) => {
                     asked = false;
                     dirty = false;
                     rotated = true;
-                    segment.rotate(*snapshot)
+                    segment.rotate(*snapshot, &staged)
                 }
                 Job::Mark(tick) => {
                     newest = newest.max(tick);
@@ -175,9 +196,15 @@ fn run(
         if dirty && let Err(error) = segment.sync() {
             return report(Written::Failed(error));
         }
+        if !staged_now.is_empty() {
+            report(Written::Staged(staged_now));
+        }
         if segment.part_bytes() > part_bytes && !asked {
             asked = true;
             wants_snapshot();
+        }
+        if !confirm {
+            continue;
         }
         match fence.confirm() {
             Ok(()) => {

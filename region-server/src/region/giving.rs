@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use gorc::LeaveReason;
 use horizon_handoff::source::{self, Near, StepEnd};
-use horizon_handoff::{Capsule, CasOutcome, CasRequest, Expect};
+use horizon_handoff::{Capsule, CasOutcome, CasRequest, Expect, Kept};
 use horizon_model::{EntityId, Epoch, HandoffId, RegionId, Tick, WorkerId};
 use horizon_protocol::link::{
     EntityKey, FinalState, Lane, Offer, PresyncState, RegionToEdge, RegionToRegion,
@@ -75,7 +75,7 @@ impl Region {
             handoff,
             applied: entity.player.as_ref().map_or(0, |player| player.applied()),
             tick: entity.stepped,
-            capsule: capsule.encode(),
+            capsule: Kept::Here(capsule.encode()),
             park,
         })
     }

@@ -1,12 +1,13 @@
 //! Everything that can make a region advance, and everything it asks for.
 
+use horizon_handoff::target::StagedState;
 use horizon_handoff::{CasOutcome, CasRequest, Record};
 use horizon_model::{EdgeId, Epoch, HandoffId, RegionId, Tick, WorkerId};
 use horizon_protocol::link::{
     EdgeToRegion, EntityKey, GhostBatch, Lane, RegionToEdge, RegionToRegion, StateBatch,
 };
 
-use crate::journal::{Snapshot, TickRecord};
+use crate::journal::{Snapshot, Staged, TickRecord};
 
 /// What arrived since the last look.
 #[derive(Debug)]
@@ -29,6 +30,8 @@ pub enum Input {
     WorkerFramesLost(WorkerId),
     /// Everything up to this tick is durable, under a lease that is still ours.
     Durable(Tick),
+    /// The final states of these attempts are durable in the journal.
+    Staged(Vec<HandoffId>),
     /// The journal part is full.
     WantSnapshot,
     /// Answers to compare-and-sets; `None` where the store did not answer: ask again.
@@ -61,8 +64,10 @@ pub enum Output {
     Journal(Box<TickRecord>),
     /// Nothing to append; confirm the lease and report.
     Mark(Tick),
-    /// Start a new part of the journal.
-    Rotate(Box<Snapshot>),
+    /// Start a new part of the journal, with the states whose fate is open.
+    Rotate(Box<Snapshot>, Vec<Staged>),
+    /// Append a state that a record may name; report when durable.
+    Stage(StagedState),
     /// Compare-and-set.
     Cas(Vec<CasRequest>),
     /// Read a record.

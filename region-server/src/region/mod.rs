@@ -29,7 +29,7 @@ use std::time::Duration;
 
 use horizon_handoff::Lease;
 use horizon_handoff::lease::{self, LeaseKeeper};
-use horizon_handoff::target::Target;
+use horizon_handoff::target::{self, Target};
 use horizon_model::{
     EdgeId, EntityId, Epoch, HandoffId, ObjectSchema, PlayerId, RegionId, RegionMap, Tick, TickRate, WorkerId,
 };
@@ -145,6 +145,11 @@ impl Region {
             Input::Worker(worker, message) => self.handle_worker(worker, *message),
             Input::WorkerFramesLost(worker) => self.ghost_frames_lost(worker),
             Input::Durable(tick) => self.durable_up_to(tick),
+            Input::Staged(handoffs) => {
+                for handoff in handoffs {
+                    self.feed_target(target::Input::Staged { handoff });
+                }
+            }
             Input::WantSnapshot => self.want_snapshot = true,
             Input::Cas(answers) => self.cas_answers(answers),
             Input::Record(key, record) => self.record_answer(key, record),

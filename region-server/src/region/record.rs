@@ -1,12 +1,12 @@
 //! What of a tick goes into the journal, and what waits for it.
 
-use horizon_handoff::{Capsule, CasRequest, Expect, Lease};
+use horizon_handoff::{Capsule, CasRequest, Expect, Kept, Lease};
 use horizon_model::{Epoch, HandoffId, Tick};
 use horizon_protocol::link::EntityKey;
 
 use super::crossing::Recorded;
 use super::{Output, Region};
-use crate::journal::{EntityPut, Gone, Snapshot, TickRecord, bury};
+use crate::journal::{EntityPut, Gone, Snapshot, Staged, TickRecord, bury};
 use crate::world::World;
 
 impl Region {
@@ -92,8 +92,8 @@ impl Region {
         }
         self.flush = false;
         if std::mem::take(&mut self.want_snapshot) {
-            let snapshot = self.snapshot();
-            self.out.push(Output::Rotate(Box::new(snapshot)));
+            let staged = self.target.staged().map(|state| Staged::from(&state)).collect();
+            self.out.push(Output::Rotate(Box::new(self.snapshot()), staged));
         }
         let last = self.last_recorded;
         for (at, _) in self.held.iter_mut().rev().take_while(|(at, _)| at.0 == u64::MAX) {
@@ -149,7 +149,7 @@ pub(super) fn farewell(
         handoff,
         applied: 0,
         tick,
-        capsule: Capsule::new().encode(),
+        capsule: Kept::Here(Capsule::new().encode()),
         park: true,
     }
 }

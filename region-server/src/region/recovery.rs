@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use horizon_handoff::lease::LeaseKeeper;
 use horizon_handoff::target::Target;
-use horizon_handoff::{Capsule, CasOutcome, CasRequest, Expect, Lease, Record};
+use horizon_handoff::{Capsule, CasOutcome, CasRequest, DecodeError, Expect, Kept, Lease, Record};
 use horizon_model::{Epoch, HandoffId, Tick};
 use horizon_protocol::link::EntityKey;
 use tracing::{error, info, warn};
@@ -19,7 +19,7 @@ use super::crossing::Recorded;
 use super::input::Nonces;
 use super::record::farewell;
 use super::{Region, RegionConfig, Stats};
-use crate::journal::{Snapshot, TickRecord};
+use crate::journal::{Snapshot, Staged, TickRecord};
 use crate::plugin::{CoreEvent, PluginHost, RegionStartedEvent};
 use crate::world::{Entity, World};
 
@@ -34,10 +34,25 @@ pub struct Claim {
     capsule: Option<Capsule>,
 }
 
+/// The state of a record cannot be had. The record stays as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+enum NamedStateError {
+    /// Damaged, or another build's.
+    #[error(transparent)]
+    Unreadable(#[from] DecodeError),
+    /// Only a journal that lost what it had synced, or another journal, does not have it: bring back the
+    /// one that belongs to this region.
+    #[error(
+        "the journal does not have the state of attempt {0}, which the record names; bring the region's journal folder back"
+    )]
+    Absent(HandoffId),
+}
+
 /// A takeover in progress.
 pub struct Recovery {
     lease: Lease,
     state: Snapshot,
+    staged: Vec<Staged>,
     fresh: bool,
     claims: Vec<Claim>,
     implicit: Vec<(EntityKey, Capsule)>,
@@ -46,13 +61,14 @@ pub struct Recovery {
 }
 
 impl Recovery {
-    /// From the journal's last word. Ask the store about every key of [`Self::keys`] and about what it
+    /// From the journal's last word and the states it staged. Ask the store about every key of [`Self::keys`] and about what it
     /// says the region owns, then call [`Self::decide`].
-    pub fn new(lease: Lease, state: Option<Snapshot>) -> Self {
+    pub fn new(lease: Lease, state: Option<Snapshot>, staged: Vec<Staged>) -> Self {
         let fresh = state.is_none();
         Self {
             lease,
             state: state.unwrap_or_default(),
+            staged,
             fresh,
             claims: Vec::new(),
             implicit: Vec::new(),
@@ -105,7 +121,7 @@ impl Recovery {
                 Some((epoch, capsule)) if epoch == record.epoch => Ok(capsule),
                 // The first record was written from an older state than the journal has.
                 Some((Epoch::ZERO, capsule)) if record.epoch.count() == 1 => Ok(capsule),
-                _ => Capsule::decode(&record.capsule),
+                _ => self.named_by(record),
             };
             let capsule = match capsule {
                 Ok(capsule) => capsule,
@@ -122,12 +138,29 @@ impl Recovery {
                 handoff,
                 applied: record.applied,
                 tick: record.tick.max(self.state.tick),
-                capsule: capsule.encode(),
+                capsule: Kept::Here(capsule.encode()),
                 park: false,
             });
             self.claims.push(Claim { key: *key, epoch: record.epoch, capsule: Some(capsule) });
         }
         requests
+    }
+
+    /// The state that a record carries, or names: then this region's journal has it since before the record
+    /// was written.
+    fn named_by(&self, record: &Record) -> Result<Capsule, NamedStateError> {
+        let hash = match &record.capsule {
+            Kept::Here(bytes) => return Ok(Capsule::decode(bytes)?),
+            Kept::Journal { hash, .. } => *hash,
+        };
+        let of = self.staged.iter().filter(|staged| staged.handoff == record.handoff);
+        for staged in of {
+            let capsule = Capsule::decode(&staged.capsule)?;
+            if capsule.hash() == hash {
+                return Ok(capsule);
+            }
+        }
+        Err(NamedStateError::Absent(record.handoff))
     }
 
     /// Takes the store's answers, in the order of the requests. `false` where the lease is lost.
@@ -276,7 +309,7 @@ mod tests {
     }
 
     fn record(epoch: u64, region: RegionId) -> BTreeMap<EntityKey, Option<Record>> {
-        let capsule = Capsule::new().encode();
+        let capsule = Kept::Here(Capsule::new().encode());
         let record = Record {
             epoch: Epoch::new(1, epoch),
             region,
@@ -301,7 +334,7 @@ mod tests {
             state.apply(TickRecord { gone, ..TickRecord::default() });
         }
         let lease = Lease { region: REGION, worker: WorkerId(2), epoch: Epoch::new(1, 2) };
-        let mut recovery = Recovery::new(lease, Some(state));
+        let mut recovery = Recovery::new(lease, Some(state), Vec::new());
         let requests = recovery.decide(records);
         requests.iter().map(|request| (request.expect.map_or(0, |e| e.epoch.count()), request.park)).collect()
     }
@@ -313,5 +346,43 @@ mod tests {
         assert_eq!(asked(true, &record(6, REGION)), [(6, false)], "came back since: claimed");
         assert_eq!(asked(false, &record(5, RegionId(8))), [], "owned elsewhere");
         assert_eq!(asked(false, &BTreeMap::from([(key(), None)])), [], "no record: owned without one");
+    }
+
+    /// A record that names a state: the journal's own word under that epoch is newer, else what was staged
+    /// for just that attempt counts, and nothing else does.
+    #[test]
+    fn a_named_state_is_found_by_attempt_and_hash() {
+        let capsule = |value: u8| {
+            let mut capsule = Capsule::new();
+            capsule.insert("value", vec![value]);
+            capsule
+        };
+        let staged = |handoff: u128, value: u8| Staged {
+            key: key(),
+            handoff: HandoffId(handoff),
+            epoch: Epoch::new(1, 3),
+            capsule: capsule(value).encode(),
+        };
+        let named = Kept::Journal { lease: OLD.lease, hash: capsule(7).hash() };
+        let mut records = record(4, REGION);
+        records.get_mut(&key()).and_then(Option::as_mut).expect("there").capsule = named;
+        let claimed = |state: Snapshot, staged: Vec<Staged>| {
+            let lease = Lease { region: REGION, worker: WorkerId(2), epoch: Epoch::new(1, 2) };
+            let requests = Recovery::new(lease, Some(state), staged).decide(&records);
+            let values = requests.iter().map(|request| {
+                let bytes = request.capsule.here().expect("a claim carries its state");
+                Capsule::decode(bytes).expect("it can be read").part("value").map(<[u8]>::to_vec)
+            });
+            values.collect::<Vec<_>>()
+        };
+        let found = claimed(Snapshot::default(), vec![staged(8, 7), staged(9, 6), staged(9, 7)]);
+        assert_eq!(found, [Some(vec![7])]);
+        assert!(claimed(Snapshot::default(), vec![staged(8, 7), staged(9, 6)]).is_empty(), "left alone");
+        let entity = EntityId::from_bits(5).expect("not zero");
+        let mut state = Snapshot::default();
+        let parts = capsule(8).all_parts();
+        let put = EntityPut { entity, key: key(), epoch: Epoch::new(1, 4), complete: true, parts };
+        state.apply(TickRecord { puts: vec![put], ..TickRecord::default() });
+        assert_eq!(claimed(state, vec![staged(9, 7)]), [Some(vec![8])], "the journal is newer");
     }
 }

@@ -8,7 +8,7 @@
 //! ```
 
 use horizon_handoff::lanes::{Admission, EventTail, InputLane, MoveBuffer, SessionState};
-use horizon_handoff::{Capsule, CasOutcome, CasRequest, Expect, Record};
+use horizon_handoff::{Capsule, CasOutcome, CasRequest, Expect, Kept, Record};
 use horizon_model::{EdgeId, EntityId, Epoch, HandoffId, ObjectTypeId, PlayerId};
 use horizon_protocol::link::{EntityKey, Lane, OpenSession, RegionToEdge, Tables};
 use tracing::{debug, error, info};
@@ -197,8 +197,12 @@ impl Region {
                 return;
             }
             Ok(Some(record)) => {
-                let restored =
-                    Capsule::decode(&record.capsule).map_err(|error| error.to_string()).and_then(|capsule| {
+                let kept = record.capsule.here().ok_or_else(|| {
+                    "its state is in the journal of an earlier holder, and was not recovered there".to_owned()
+                });
+                let restored = kept
+                    .and_then(|bytes| Capsule::decode(bytes).map_err(|error| error.to_string()))
+                    .and_then(|capsule| {
                         self.restore(EntityKey::Player(player), &capsule).map_err(|error| error.to_string())
                     });
                 match restored {
@@ -244,7 +248,7 @@ impl Region {
             handoff,
             applied: entity.player.as_ref().map_or(0, |state| state.applied()),
             tick: entity.stepped,
-            capsule: entity.durable_capsule(names).encode(),
+            capsule: Kept::Here(entity.durable_capsule(names).encode()),
             park: false,
         };
         self.out.push(Output::Cas(vec![request]));

@@ -35,7 +35,7 @@ impl Asking {
         let mut bytes = 0;
         let fitting = self.waiting.iter().take(MAX_REQUESTS).take_while(|request| {
             let before = bytes;
-            bytes += request.capsule.len();
+            bytes += request.capsule.bytes();
             before == 0 || bytes <= MAX_BYTES
         });
         let count = fitting.count();
@@ -46,7 +46,7 @@ impl Asking {
 
 #[cfg(test)]
 mod tests {
-    use horizon_handoff::LeaseGuard;
+    use horizon_handoff::{Kept, LeaseGuard};
     use horizon_model::{EntityId, Epoch, HandoffId, RegionId, Tick, WorkerId};
     use horizon_protocol::link::EntityKey;
 
@@ -60,7 +60,7 @@ mod tests {
             handoff: HandoffId(handoff),
             applied: 0,
             tick: Tick(1),
-            capsule: vec![0; bytes],
+            capsule: Kept::Here(vec![0; bytes]),
             park: false,
         }
     }

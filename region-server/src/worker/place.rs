@@ -82,7 +82,7 @@ async fn take(
     })
     .await
     .expect("reading a journal does not panic")?;
-    let mut recovery = Recovery::new(lease, recovered.state);
+    let mut recovery = Recovery::new(lease, recovered.state, recovered.staged);
     let mut keys = recovery.keys();
     keys.extend(shared.store.owned(lease.region).await?.into_iter().map(|(key, _)| key));
     let asked: Vec<EntityKey> = keys.iter().copied().collect();

@@ -19,7 +19,7 @@ use super::Shared;
 use super::asking::Asking;
 use super::event::Event;
 use super::handle::{RegionThread, ThreadInput, deliver};
-use crate::journal::{Fence, FenceError, JournalWriter, Segment, Written};
+use crate::journal::{Fence, FenceError, JournalWriter, Segment, Staged, Written};
 use crate::plugin::PluginHost;
 use crate::region::{Input, Output, Recovery, Region, RegionConfig};
 
@@ -188,6 +188,7 @@ impl Ticker {
         let (reports, wants) = (inbox.clone(), inbox.clone());
         let report = move |written: Written| {
             let input = match written {
+                Written::Staged(handoffs) => ThreadInput::Region(Input::Staged(handoffs)),
                 Written::Durable(tick) => ThreadInput::Region(Input::Durable(tick)),
                 Written::Unconfirmed => return,
                 Written::Lost => ThreadInput::Region(Input::LeaseLost),
@@ -329,6 +330,7 @@ impl Ticker {
 
     /// Does what the region says, in order.
     fn perform(&mut self) {
+        let mut staged = Vec::new();
         for output in self.region.take_outputs() {
             match output {
                 Output::Edge(edge, lane, message) => {
@@ -353,7 +355,8 @@ impl Ticker {
                 }
                 Output::Journal(record) => self.behind(self.journal.tick(*record)),
                 Output::Mark(tick) => self.behind(self.journal.mark(tick)),
-                Output::Rotate(snapshot) => self.behind(self.journal.rotate(*snapshot)),
+                Output::Rotate(snapshot, staged) => self.behind(self.journal.rotate(*snapshot, staged)),
+                Output::Stage(state) => staged.push(Staged::from(&state)),
                 Output::Cas(batch) => self.asking.add(batch),
                 Output::Lookup(key) => {
                     let (store, inbox) = (Arc::clone(&self.shared.store), self.inbox.clone());
@@ -365,6 +368,9 @@ impl Ticker {
                 Output::Retired(_) => self.ended = Some(true),
                 Output::Superseded => self.ended = Some(false),
             }
+        }
+        if !staged.is_empty() {
+            self.behind(self.journal.stage(staged));
         }
         if let Some(requests) = self.asking.next_call() {
             self.shared.metrics.cas_calls.inc();

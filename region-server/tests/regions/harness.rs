@@ -12,49 +12,20 @@ use horizon_model::{
     WorkerId, WorldId,
 };
 use horizon_protocol::client::{MoveSample, Spelling};
-use horizon_protocol::link::{EdgeToRegion, EntityKey, OpenSession, Placement, RegionToEdge, RegionToRegion};
-use horizon_region_server::journal::{Snapshot, TickRecord};
+use horizon_protocol::link::{EdgeToRegion, OpenSession, Placement, RegionToEdge, RegionToRegion};
+use horizon_region_server::journal::{Snapshot, Staged, TickRecord};
 use horizon_region_server::plugin::PluginHost;
 use horizon_region_server::region::{Input, Output, Recovery, Region, RegionConfig};
 use horizon_state_store::{Env, Memory, Reply, Request};
 
+use crate::chance::{Delays, Dice};
 use crate::client::Client;
 use crate::references::References;
 
+mod edge;
+
 pub(crate) const EDGE: EdgeId = EdgeId(7);
 const TTL: Duration = Duration::from_secs(2);
-
-/// Xorshift: the same seed, the same run.
-pub(crate) struct Dice(u64);
-
-impl Dice {
-    pub(crate) fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
-    }
-
-    pub(crate) fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % bound
-    }
-}
-
-/// Delays in microseconds: at least, and how much more.
-#[derive(Clone, Copy)]
-pub(crate) struct Delays {
-    pub(crate) link: (u64, u64),
-    pub(crate) disk: (u64, u64),
-    pub(crate) store: (u64, u64),
-}
-
-impl Delays {
-    /// A disk that takes a dozen steps.
-    pub(crate) const SLOW_DISK: Self = Self { disk: (400_000, 100_000), ..Self::SHORT };
-    /// A handoff is done before a region whose clock is a little behind has stepped the same tick.
-    pub(crate) const QUICK: Self = Self { disk: (200, 200), store: (100, 100), link: (100, 100) };
-    pub(crate) const SHORT: Self = Self { link: (100, 400), disk: (500, 3000), store: (200, 1500) };
-}
 
 struct Running {
     region: Region,
@@ -63,11 +34,27 @@ struct Running {
     journal: Snapshot,
     /// On the way to the disk.
     unsynced: VecDeque<TickRecord>,
+    /// States that records may name: on the disk, and on the way there.
+    staged: Vec<Staged>,
+    staging: Vec<Staged>,
     next: Tick,
 }
 
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Due(Duration, u64);
+
+/// When a target is killed during its first handoff.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Moment {
+    /// The final state is on its way to the disk.
+    Staging,
+    /// It is there, and the store has not been asked.
+    Staged,
+    /// The store has decided, and the answer is on its way.
+    Decided,
+    /// The entity acts, and nothing of that is durable.
+    Activated,
+}
 
 enum Happening {
     ToRegion(RegionId, Epoch, Input),
@@ -88,13 +75,19 @@ pub(crate) struct Harness {
     pub(crate) foresight: bool,
     /// A disk that says it has what it has not: the control of every test that kills.
     pub(crate) lying_disk: bool,
+    /// A disk that says it has staged states which it has not.
+    pub(crate) forgetful_disk: bool,
+    /// Kill the next target of a handoff at this moment, and which region that was.
+    pub(crate) kill_target_at: Option<Moment>,
+    pub(crate) killed_target: Option<RegionId>,
+    has_killed: bool,
     /// Regions with an odd number step this much later than the others.
     pub(crate) odd_late: Duration,
     pub(crate) references: References,
     map: RegionMap,
     rate: TickRate,
     running: BTreeMap<RegionId, Running>,
-    dead: BTreeMap<RegionId, Snapshot>,
+    dead: BTreeMap<RegionId, (Snapshot, Vec<Staged>)>,
     queue: BinaryHeap<Reverse<Due>>,
     happenings: BTreeMap<u64, Happening>,
     lanes: BTreeMap<(u8, u16, u16), Duration>,
@@ -133,6 +126,10 @@ impl Harness {
             late: 0,
             foresight: true,
             lying_disk: false,
+            forgetful_disk: false,
+            kill_target_at: None,
+            killed_target: None,
+            has_killed: false,
             odd_late: Duration::ZERO,
             references: References::default(),
             map: RegionMap { map_epoch: 1, grid },
@@ -167,9 +164,10 @@ impl Harness {
         let Reply::Granted(lease) = self.store.perform(Request::Acquire(id, worker, TTL)) else {
             panic!("the lease is free");
         };
-        let kept = self.dead.remove(&id);
+        let (kept, staged) =
+            self.dead.remove(&id).map_or((None, Vec::new()), |(kept, staged)| (Some(kept), staged));
         let host = PluginHost::load(&self.plugins, &self.configs).expect("the plugins load");
-        let mut recovery = Recovery::new(lease, kept.clone());
+        let mut recovery = Recovery::new(lease, kept.clone(), staged.clone());
         let mut keys = recovery.keys();
         let Reply::Owned(owned) = self.store.perform(Request::Owned(id)) else { panic!("a list") };
         keys.extend(owned.into_iter().map(|(key, _)| key));
@@ -198,7 +196,8 @@ impl Harness {
         let next = self.rate.align_up(tick + 1);
         // What was recovered is the new journal's first word.
         let journal = kept.unwrap_or_default();
-        self.running.insert(id, Running { region, placement, journal, unsynced: VecDeque::new(), next });
+        let (unsynced, staging) = (VecDeque::new(), Vec::new());
+        self.running.insert(id, Running { region, placement, journal, unsynced, staged, staging, next });
     }
 
     /// Tells all regions of all placements, and links all pairs.
@@ -218,11 +217,13 @@ impl Harness {
 
     /// `kill -9`: whatever was not durable is gone. Its clients stay; a successor takes over at once.
     pub(crate) fn kill(&mut self, id: RegionId) {
-        let Running { mut journal, placement, unsynced, .. } = self.running.remove(&id).expect("running");
+        self.has_killed = true;
+        let Running { mut journal, placement, unsynced, staged, .. } =
+            self.running.remove(&id).expect("running");
         // Of what was on its way, a prefix may have reached the disk without a word about it.
         let kept = if self.lying_disk { 0 } else { self.dice.below(unsynced.len() as u64 + 1) };
         unsynced.into_iter().take(kept as usize).for_each(|record| journal.apply(record));
-        self.dead.insert(id, journal);
+        self.dead.insert(id, (journal, staged));
         for held in self.running.values_mut() {
             held.region.handle(self.now, Input::WorkerDown(placement.worker));
         }
@@ -333,6 +334,15 @@ impl Harness {
             Happening::ToRegion(region, lease, input) => {
                 let Some(held) = self.running.get_mut(&region) else { return };
                 if held.placement.lease == lease {
+                    if let Input::Staged(handoffs) = &input {
+                        let synced = |one: &mut Staged| handoffs.contains(&one.handoff);
+                        let synced: Vec<Staged> = held.staging.extract_if(.., synced).collect();
+                        held.staged.extend(synced.into_iter().filter(|_| !self.forgetful_disk));
+                        if self.dies(region, Moment::Staged) {
+                            return;
+                        }
+                    }
+                    let Some(held) = self.running.get_mut(&region) else { return };
                     if let Input::Durable(tick) = &input
                         && !self.lying_disk
                     {
@@ -340,7 +350,11 @@ impl Harness {
                             held.journal.apply(record);
                         }
                     }
+                    let arrivals = held.region.stats().arrivals;
                     held.region.handle(self.now, input);
+                    if held.region.stats().arrivals > arrivals && self.dies(region, Moment::Activated) {
+                        return;
+                    }
                     self.perform(region);
                 }
             }
@@ -358,74 +372,6 @@ impl Harness {
                     self.send_region(region, EdgeToRegion::Credit(vec![(frame.player, 1)]));
                 }
             }
-        }
-    }
-
-    fn edge_hears(&mut self, region: RegionId, message: RegionToEdge) {
-        match message {
-            RegionToEdge::Attach(attach) => {
-                let Some(client) = self.clients.get_mut(&attach.player) else { return };
-                let again = client.attached(&attach);
-                for input in again {
-                    self.send_region(attach.region, input);
-                }
-            }
-            RegionToEdge::Progress(progress) => {
-                for (player, _, _, durable) in progress {
-                    if let Some(client) = self.clients.get_mut(&player) {
-                        client.durable(durable);
-                    }
-                }
-            }
-            RegionToEdge::Event { player, number, payload, spelled, name, .. } => {
-                if let Some(client) = self.clients.get_mut(&player) {
-                    let events = client.event(number, name, spelled, &payload);
-                    let ack = EdgeToRegion::EventAck { player, session_epoch: client.session_epoch, events };
-                    self.send_region(region, ack);
-                }
-            }
-            RegionToEdge::Band(_) if !self.foresight => {}
-            RegionToEdge::Band(band) => {
-                // A crude edge: everybody near a border needs the nearest neighbour.
-                for entry in band.entries {
-                    let neighbours = self.map.neighbours_within(band.region, 0.0);
-                    let nearest = neighbours.into_iter().min_by(|a, b| {
-                        let metres = |of: &RegionId| self.map.distance(*of, &entry.pose.position);
-                        metres(a).total_cmp(&metres(b))
-                    });
-                    if let Some(target) = nearest
-                        && self.map.distance(target, &entry.pose.position) < 20.0
-                    {
-                        self.send_region(band.region, EdgeToRegion::Prepare { key: entry.key, target });
-                    }
-                }
-            }
-            RegionToEdge::Summary(summary) => {
-                let objects =
-                    summary.handoffs.iter().filter(|report| matches!(report.key, EntityKey::Object(_)));
-                self.object_arrivals += objects.count() as u64;
-                self.arrivals += summary.handoffs.len() as u64;
-                self.late += summary.handoffs.iter().filter(|report| report.late).count() as u64;
-            }
-            RegionToEdge::NotOwner { player } | RegionToEdge::Left { player } => {
-                panic!("player {player} has no home at region {region}");
-            }
-            RegionToEdge::Nack { player, from } => {
-                let Some(client) = self.clients.get_mut(&player) else { return };
-                for input in client.again(from) {
-                    self.send_region(region, input);
-                }
-            }
-            RegionToEdge::Resync { player, .. } => {
-                self.clients.get_mut(&player).expect("joined").resyncs += 1;
-            }
-            RegionToEdge::Moved { .. }
-            | RegionToEdge::Kicked { .. }
-            | RegionToEdge::Register(_)
-            | RegionToEdge::Placed(_)
-            | RegionToEdge::NotPlaced { .. }
-            | RegionToEdge::Retired { .. }
-            | RegionToEdge::ClockPing { .. } => {}
         }
     }
 
@@ -466,11 +412,27 @@ impl Harness {
                     let at = self.lane(5, id.0, id.0, self.delays.disk);
                     self.plan(at, Happening::ToRegion(id, lease.epoch, Input::Durable(tick)));
                 }
-                Output::Rotate(_) => {}
+                Output::Rotate(..) => {}
+                Output::Stage(state) => {
+                    let staged = Staged::from(&state);
+                    let handoff = staged.handoff;
+                    self.running.get_mut(&id).expect("running").staging.push(staged);
+                    if self.dies(id, Moment::Staging) {
+                        return;
+                    }
+                    let at = self.lane(5, id.0, id.0, self.delays.disk);
+                    self.plan(at, Happening::ToRegion(id, lease.epoch, Input::Staged(vec![handoff])));
+                }
                 Output::Cas(requests) => {
+                    let moves = requests.iter().any(|request| {
+                        request.expect.is_some_and(|expect| expect.region != request.guard.region)
+                    });
                     let Reply::Cas(outcomes) = self.store.perform(Request::Cas(requests.clone())) else {
                         panic!("outcomes");
                     };
+                    if moves && self.dies(id, Moment::Decided) {
+                        return;
+                    }
                     let answers: Vec<(_, Option<CasOutcome>)> =
                         requests.into_iter().zip(outcomes.into_iter().map(Some)).collect();
                     let at = self.lane(6, id.0, id.0, self.delays.store);
@@ -486,6 +448,17 @@ impl Harness {
                 Output::Retired(_) | Output::Superseded => panic!("nobody asked region {id} to stop"),
             }
         }
+    }
+
+    /// Whether this is the moment to kill, and then that was done.
+    fn dies(&mut self, id: RegionId, moment: Moment) -> bool {
+        let dies = self.kill_target_at == Some(moment);
+        if dies {
+            self.kill_target_at = None;
+            self.killed_target = Some(id);
+            self.kill(id);
+        }
+        dies
     }
 
     fn send_worker(&mut self, from: RegionId, worker: WorkerId, kind: u8, message: RegionToRegion) {

@@ -4,14 +4,16 @@
 #[path = "../plugins/build.rs"]
 #[allow(dead_code)]
 mod build;
+mod chance;
 mod client;
 mod harness;
 mod references;
 
 use std::time::Duration;
 
+use chance::Delays;
 use client::Faults;
-use harness::{Delays, Harness};
+use harness::{Harness, Moment};
 use horizon_model::{PlayerId, Pose, Position};
 use horizon_protocol::client::Spelling;
 
@@ -238,6 +240,45 @@ fn a_lying_disk_is_caught_by_the_ledger() {
         lied.map_or(true, |faults| !faults.is_empty())
     });
     assert!(caught);
+}
+
+/// Kills the target of a handoff at one moment of it; what the ledgers say then.
+fn play_with_a_dead_target(plugins: &std::path::Path, moment: Moment, forgetful_disk: bool) -> Vec<String> {
+    let mut world = Harness::new(plugins, 2, 30, 41, Delays::SHORT);
+    let walkers = walkers(&mut world, 3, 9.0);
+    world.forgetful_disk = forgetful_disk;
+    play(&mut world, &walkers, 16, |world, second| {
+        if second == 2 || second == 8 {
+            world.kill_target_at = Some(moment);
+        }
+        // Whoever was there, and whoever looked on, sees a crash.
+        if world.killed_target.take().is_some() {
+            world.clients.values_mut().for_each(client::Client::forgive);
+        }
+    });
+    assert_eq!(world.kill_target_at, None, "nobody crossed, so nobody was killed at {moment:?}");
+    ledger_faults(&mut world)
+}
+
+/// At every moment of a handoff: either the source keeps the player, or the target's successor finds the
+/// state that the record names, in the journal.
+#[test]
+fn a_target_may_die_at_any_moment() {
+    let plugins = build::own_plugins(&["movement", "ledger", "chat"]);
+    for moment in [Moment::Staging, Moment::Staged, Moment::Decided, Moment::Activated] {
+        let faults = play_with_a_dead_target(plugins.path(), moment, false);
+        assert_eq!(faults, Vec::<String>::new(), "{moment:?}");
+    }
+}
+
+/// Control: a target that asks the store before its disk has the state loses the player with it.
+#[test]
+fn a_disk_that_forgets_staged_states_is_caught() {
+    let plugins = build::own_plugins(&["movement", "ledger", "chat"]);
+    for moment in [Moment::Decided, Moment::Activated] {
+        let lost = std::panic::catch_unwind(|| play_with_a_dead_target(plugins.path(), moment, true));
+        assert!(lost.map_or(true, |faults| !faults.is_empty()), "{moment:?}");
+    }
 }
 
 #[test]

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use horizon_handoff::{
-    CasOutcome, CasRequest, EntityKey, Holder, Lease, MAX_CAPSULE_BYTES, Record, SessionCas, SessionOutcome,
-    SessionRecord,
+    CasOutcome, CasRequest, EntityKey, Holder, Kept, Lease, MAX_CAPSULE_BYTES, Record, SessionCas,
+    SessionOutcome, SessionRecord,
 };
 use horizon_model::{EdgeId, EntityId, Epoch, HandoffId, PlayerId, RegionId, SessionId, Tick, WorkerId};
 use redis::Value;
@@ -16,6 +16,9 @@ use crate::store::{SealingKey, StoreError};
 
 /// Bytes of a record in front of its capsule.
 const HEAD_BYTES: usize = 55;
+
+/// And of one whose state is in a journal: its lease and hash follow, and the capsule is empty.
+const NAMED_HEAD_BYTES: usize = HEAD_BYTES + 16;
 
 /// Bytes of a session.
 const SESSION_BYTES: usize = 40;
@@ -75,7 +78,7 @@ pub(super) fn encode(request: &Request, env: &Env) -> Call {
             call
         }
         Request::Cas(batch) => {
-            let arguments = batch.iter().flat_map(|request| [row(request), request.capsule.clone()]);
+            let arguments = batch.iter().flat_map(|request| [row(request), state(&request.capsule)]);
             Call { script: Script::Cas, arguments: arguments.collect() }
         }
         Request::Owned(region) => Call::read("owned", &region.to_string()),
@@ -208,14 +211,23 @@ fn outcome(request: CasRequest, told: Vec<Value>) -> Option<CasOutcome> {
     })
 }
 
+/// What follows a row: the capsule, or the lease and the hash under which a journal has it.
+fn state(kept: &Kept) -> Vec<u8> {
+    match kept {
+        Kept::Here(capsule) => capsule.clone(),
+        Kept::Journal { lease, hash } => [lease.0.to_be_bytes(), hash.to_be_bytes()].concat(),
+    }
+}
+
 /// The fixed part of a compare-and-set, as `cas.lua` reads it.
 fn row(request: &CasRequest) -> Vec<u8> {
-    let CasRequest { key, guard, expect, handoff, applied, tick, park, capsule: _ } = request;
+    let CasRequest { key, guard, expect, handoff, applied, tick, park, capsule } = request;
     let mut row = Vec::with_capacity(96);
     row.extend(guard.region.0.to_be_bytes());
     row.extend(guard.worker.0.to_be_bytes());
     row.extend(guard.lease.0.to_be_bytes());
     row.push(u8::from(*park));
+    row.push(u8::from(matches!(capsule, Kept::Journal { .. })));
     row.push(u8::from(expect.is_some()));
     row.extend(expect.map_or(0, |expect| expect.epoch.0).to_be_bytes());
     row.extend(expect.map_or(0, |expect| expect.region.0).to_be_bytes());
@@ -237,10 +249,14 @@ fn maybe_record(fields: Value) -> Option<Option<Record>> {
 
 fn record(head: &Value, capsule: Value) -> Option<Record> {
     let head = bytes(head)?;
-    if head.len() != HEAD_BYTES {
-        return None;
-    }
-    let Value::BulkString(capsule) = capsule else { return None };
+    let capsule = match (head.len(), capsule) {
+        (HEAD_BYTES, Value::BulkString(capsule)) => Kept::Here(capsule),
+        (NAMED_HEAD_BYTES, _) => Kept::Journal {
+            lease: Epoch(u64::from_be_bytes(at(head, HEAD_BYTES)?)),
+            hash: u64::from_be_bytes(at(head, HEAD_BYTES + 8)?),
+        },
+        _ => return None,
+    };
     let holder = (head[10] == 1).then_some(Holder {
         worker: WorkerId(u64::from_be_bytes(at(head, 11)?)),
         lease: Epoch(u64::from_be_bytes(at(head, 19)?)),

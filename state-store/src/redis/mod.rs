@@ -171,7 +171,7 @@ fn fate(error: &RedisError) -> Fate {
 impl Backend for Redis {
     async fn call(&self, request: Request) -> Result<Reply, StoreError> {
         if let Request::Cas(batch) = &request {
-            let bytes: usize = batch.iter().map(|request| request.capsule.len()).sum();
+            let bytes: usize = batch.iter().map(|request| request.capsule.bytes()).sum();
             if bytes > MAX_CALL_BYTES {
                 return Err(StoreError::Refused(format!(
                     "{bytes} bytes in one request, at most {MAX_CALL_BYTES} fit; send smaller batches"

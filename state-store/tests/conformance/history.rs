@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use horizon_handoff::{CasOutcome, CasRequest, EntityKey, Expect, LeaseGuard, SessionCas, SessionOutcome};
+use horizon_handoff::{
+    CasOutcome, CasRequest, EntityKey, Expect, Kept, LeaseGuard, SessionCas, SessionOutcome,
+};
 use horizon_model::{
     EdgeId, EntityId, Epoch, HandoffId, PlayerId, RegionId, SessionId, TICKS_PER_SECOND, Tick, WorkerId,
 };
@@ -55,8 +57,11 @@ fn cas() -> impl Strategy<Value = CasRequest> {
         worker,
         lease,
     });
-    let body =
-        (0_u128..6, any::<u32>(), any::<u64>(), prop::collection::vec(any::<u8>(), 0..20), any::<bool>());
+    let capsule = prop_oneof![
+        prop::collection::vec(any::<u8>(), 0..20).prop_map(Kept::Here),
+        (epoch(), any::<u64>()).prop_map(|(lease, hash)| Kept::Journal { lease, hash }),
+    ];
+    let body = (0_u128..6, any::<u32>(), any::<u64>(), capsule, any::<bool>());
     (key(), guard, expect, body).prop_map(|(key, guard, expect, (handoff, applied, tick, capsule, park))| {
         CasRequest {
             key,

@@ -3,7 +3,7 @@
 use std::fs::OpenOptions;
 use std::path::PathBuf;
 
-use horizon_handoff::{CasRequest, EntityKey, Record};
+use horizon_handoff::{CasRequest, EntityKey, Kept, Record};
 use horizon_model::{PlayerId, WorkerId};
 use horizon_state_store::{LeaseError, Redis, StateStore, StoreError};
 use rustix::process::Signal;
@@ -146,7 +146,7 @@ async fn a_full_server_refuses_and_keeps_what_it_has() {
     let mut records = Vec::new();
     let refused = loop {
         let key = player(records.len() as u128);
-        let request = CasRequest { capsule: vec![1; 60 * 1024], ..first(key, &mine, 1) };
+        let request = CasRequest { capsule: Kept::Here(vec![1; 60 * 1024]), ..first(key, &mine, 1) };
         match store.cas(vec![request]).await {
             Ok(outcomes) => records.push((key, won(outcomes[0].clone()))),
             Err(error) => break error,

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use horizon_handoff::{CasRequest, EntityKey};
+use horizon_handoff::{CasRequest, EntityKey, Kept};
 use horizon_model::{PlayerId, WorkerId};
 use horizon_state_store::{Env, LeaseError, Remote, Sqlite, StateStore, StoreError};
 use rustix::process::{Pid, Signal, kill_process};
@@ -217,7 +217,7 @@ async fn a_full_disk_ends_the_store_and_loses_nothing() {
     let mut records = Vec::new();
     let failed = loop {
         let key = EntityKey::Player(PlayerId(records.len() as u128));
-        let request = CasRequest { capsule: vec![1; 16 * 1024], ..first(key, &mine, 1) };
+        let request = CasRequest { capsule: Kept::Here(vec![1; 16 * 1024]), ..first(key, &mine, 1) };
         match store.cas(vec![request]).await {
             Ok(outcomes) => records.push((key, won(outcomes[0].clone()))),
             Err(error) => break error,
@@ -273,7 +273,7 @@ async fn what_cannot_be_opened_says_who_must_do_what() {
     let newer = rusqlite::Connection::open(folder.path().join("newer")).expect("opens");
     newer.execute_batch("CREATE TABLE t (a); PRAGMA user_version = 9").expect("written");
     drop(newer);
-    assert!(open("newer").contains("has format 9, this build reads 1"), "{}", open("newer"));
+    assert!(open("newer").contains("has format 9, this build reads 2"), "{}", open("newer"));
     for address in ["redis:x", "unix", ""] {
         let error = horizon_state_store::open(address, WORLD).await.err().expect("no address");
         assert!(error.to_string().contains("write unix:PATH"), "{error}");

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use horizon_handoff::{
-    CasOutcome, CasRequest, EntityKey, Expect, Lease, LeaseGuard, MAX_CAPSULE_BYTES, Record, SessionCas,
-    SessionOutcome,
+    CasOutcome, CasRequest, EntityKey, Expect, Kept, Lease, LeaseGuard, MAX_CAPSULE_BYTES, Record,
+    SessionCas, SessionOutcome,
 };
 use horizon_model::{
     EdgeId, EntityId, Epoch, HandoffId, PlayerId, RegionId, SessionId, Tick, WorkerId, WorldId,
@@ -34,7 +34,7 @@ pub(crate) fn first(key: EntityKey, lease: &Lease, handoff: u128) -> CasRequest 
         handoff: HandoffId(handoff),
         applied: 3,
         tick: Tick(60),
-        capsule: b"capsule".to_vec(),
+        capsule: Kept::Here(b"capsule".to_vec()),
         park: false,
     }
 }
@@ -190,7 +190,7 @@ pub(crate) async fn c6_a_repeated_handoff_wins_again<F: Fixture>(fixture: &mut F
         handoff: HandoffId(2),
         applied: 9,
         tick: Tick(99),
-        capsule: b"capsule".to_vec(),
+        capsule: Kept::Here(b"capsule".to_vec()),
     };
     assert_eq!(moved, expected);
     assert_eq!(won(cas(&store, step.clone()).await), moved);
@@ -307,13 +307,19 @@ pub(crate) async fn c13_capsule_sizes<F: Fixture>(fixture: &mut F) {
     let mine = lease(&store, A, ANNA).await;
     for (id, bytes) in [0, 1, 4096, MAX_CAPSULE_BYTES].into_iter().enumerate() {
         let key = player(id as u128);
-        let capsule: Vec<u8> = (0..bytes).map(|n| (n % 251) as u8).collect();
+        let capsule = Kept::Here((0..bytes).map(|n| (n % 251) as u8).collect());
         let request = CasRequest { capsule: capsule.clone(), ..first(key, &mine, 1) };
         assert_eq!(won(cas(&store, request).await).capsule, capsule);
         let record = store.record(key).await.expect("answers").expect("written");
         assert!(record.capsule == capsule, "{bytes} bytes came back as others");
     }
-    let request = CasRequest { capsule: vec![0; MAX_CAPSULE_BYTES + 1], ..first(player(9), &mine, 1) };
+    // And the name of one in a journal.
+    let capsule = Kept::Journal { lease: mine.epoch, hash: u64::MAX - 1 };
+    let record = won(cas(&store, CasRequest { capsule, ..first(player(8), &mine, 1) }).await);
+    assert_eq!(record.capsule, Kept::Journal { lease: mine.epoch, hash: u64::MAX - 1 });
+    assert_eq!(store.record(player(8)).await, Ok(Some(record)));
+    let capsule = Kept::Here(vec![0; MAX_CAPSULE_BYTES + 1]);
+    let request = CasRequest { capsule, ..first(player(9), &mine, 1) };
     assert_eq!(cas(&store, request).await, CasOutcome::TooLarge { max_bytes: MAX_CAPSULE_BYTES });
     assert_eq!(store.record(player(9)).await, Ok(None));
 }
