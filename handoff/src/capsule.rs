@@ -16,6 +16,8 @@ use rkyv::{Archive, Deserialize, Serialize};
 use crate::MAX_CAPSULE_BYTES;
 
 const VERSION: u8 = 1;
+/// Odd, with bits all over: what one word changes is spread upwards.
+const HASH_PRIME: u64 = 0x9e37_79b9_7f4a_7c15;
 const HEADER_BYTES: usize = 1 + 4;
 const PART_BYTES: usize = 2 + 4;
 
@@ -135,15 +137,25 @@ impl Capsule {
         }
     }
 
-    /// FNV-1a of 64 bits over [`Self::encode`]. Finds mistakes, not attacks.
+    /// 64 bits over the parts and their lengths, eight bytes at a time: a storm hashes megabytes in one step.
+    /// Finds mistakes, not attacks.
     pub fn hash(&self) -> u64 {
         let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-        self.spell(|bytes| {
-            for &byte in bytes {
-                hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        let mut mix = |word: u64| hash = (hash ^ word).wrapping_mul(HASH_PRIME).rotate_left(29);
+        for (name, bytes) in &self.parts {
+            for text in [name.as_bytes(), bytes] {
+                mix(text.len() as u64);
+                let (words, rest) = text.as_chunks::<8>();
+                words.iter().for_each(|word| mix(u64::from_le_bytes(*word)));
+                let mut last = [0; 8];
+                last[..rest.len()].copy_from_slice(rest);
+                mix(u64::from_le_bytes(last));
             }
-        });
-        hash
+        }
+        // What the last words changed reaches every bit.
+        hash ^= hash >> 32;
+        hash = hash.wrapping_mul(HASH_PRIME);
+        hash ^ (hash >> 29)
     }
 
     /// Every part, as a complete [`PresyncState`](horizon_protocol::link::PresyncState) carries them.
@@ -241,6 +253,8 @@ mod tests {
     fn the_hash_tells_borders_between_parts_apart() {
         assert_ne!(capsule(&[("ab", b"c")]).hash(), capsule(&[("a", b"bc")]).hash());
         assert_ne!(capsule(&[]).hash(), capsule(&[("", b"")]).hash());
+        assert_ne!(capsule(&[("a", b"1")]).hash(), capsule(&[("a", b"1\0")]).hash());
+        assert_ne!(capsule(&[("a", b"12345678")]).hash(), capsule(&[("a", b"12345678\0\0")]).hash());
     }
 
     proptest! {
@@ -256,6 +270,15 @@ mod tests {
             let mut fresh = Capsule::new();
             fresh.apply(&b.all_parts());
             prop_assert_eq!(fresh, b);
+        }
+
+        /// One flipped bit is another hash, wherever it is.
+        #[test]
+        fn every_bit_counts(bytes in prop::collection::vec(any::<u8>(), 1..40), bit in any::<prop::sample::Index>()) {
+            let mut other = bytes.clone();
+            let bit = bit.index(bytes.len() * 8);
+            other[bit / 8] ^= 1 << (bit % 8);
+            prop_assert_ne!(capsule(&[("a", &bytes)]).hash(), capsule(&[("a", &other)]).hash());
         }
 
         /// No input makes decoding panic.

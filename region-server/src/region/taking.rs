@@ -9,6 +9,7 @@ use tracing::{debug, error};
 
 use super::crossing::{Recorded, observer_of};
 use super::{Output, Region};
+use crate::world::Entity;
 
 /// Steps that an arrival makes up for at most, so that nobody sees a missing tick.
 const MAX_CATCH_UP_STEPS: u64 = 4;
@@ -79,14 +80,12 @@ impl Region {
         if self.world.entities.contains_key(&id) || !matches!(key, EntityKey::Player(_)) {
             return;
         }
-        let Ok((entity, _)) = self.restore(key, capsule) else {
-            return;
-        };
-        let anchor = Anchor::Point(entity.pose.position);
-        if first {
+        if !first {
+            if let Ok(pose) = Entity::pose_in(capsule) {
+                self.world.gorc.move_observer(observer_of(id), Anchor::Point(pose.position));
+            }
+        } else if let Ok((entity, _)) = self.restore(key, capsule) {
             self.world.gorc.add_observer(observer_of(id), self.observer_spec(&entity, true));
-        } else {
-            self.world.gorc.move_observer(observer_of(id), anchor);
         }
     }
 

@@ -328,6 +328,15 @@ impl Entity {
         bytes(&heard)
     }
 
+    /// Where the entity of `capsule` is.
+    ///
+    /// # Errors
+    ///
+    /// [`RestoreError`] where the capsule does not say so.
+    pub fn pose_in(capsule: &Capsule) -> Result<Pose, RestoreError> {
+        read::<PosePart>(capsule, part::POSE).map(|part| part.pose)
+    }
+
     /// Rebuilds an entity and, where it travelled, the view of its observer.
     ///
     /// # Errors
