@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use horizon_model::Tick;
-use horizon_protocol::link::Part;
+use horizon_protocol::link::PartChange;
 
 use crate::Capsule;
 
@@ -45,22 +45,23 @@ impl Baselines {
         self.copies.last_key_value().map(|(&tick, capsule)| (tick, capsule))
     }
 
-    /// The parts that turn the state at `base` into `capsule`, with the base they are really against:
+    /// The changes that turn the state at `base` into `capsule`, with the base they are really against:
     /// all parts and no base where that state is not kept any more.
-    pub fn parts(&self, base: Option<Tick>, capsule: &Capsule) -> (Option<Tick>, Vec<Part>) {
+    pub fn parts(&self, base: Option<Tick>, capsule: &Capsule) -> (Option<Tick>, Vec<PartChange>) {
         match base.and_then(|tick| self.copies.get(&tick)) {
-            Some(old) => (base, capsule.delta_since(old)),
-            None => (None, capsule.all_parts()),
+            Some(old) => (base, capsule.changes_since(old)),
+            None => (None, capsule.all_changes()),
         }
     }
 
-    /// Lays `parts` over the state at `base`, or over nothing; `None` where that state is not kept.
-    pub fn assemble(&self, base: Option<Tick>, parts: &[Part]) -> Option<Capsule> {
+    /// Lays `parts` over the state at `base`, or over nothing; `None` where that state is not kept, or they
+    /// were made for another one.
+    pub fn assemble(&self, base: Option<Tick>, parts: &[PartChange]) -> Option<Capsule> {
         let mut capsule = match base {
             Some(tick) => Capsule::clone(self.copies.get(&tick)?),
             None => Capsule::new(),
         };
-        capsule.apply(parts);
+        capsule.change(parts).ok()?;
         Some(capsule)
     }
 }

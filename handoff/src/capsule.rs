@@ -10,10 +10,11 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map;
 
-use horizon_protocol::link::Part;
+use horizon_protocol::link::{Change, Part, PartChange};
 use rkyv::{Archive, Deserialize, Serialize};
 
 use crate::MAX_CAPSULE_BYTES;
+use crate::edits::{self, EditError};
 
 const VERSION: u8 = 1;
 /// Odd, with bits all over: what one word changes is spread upwards.
@@ -158,7 +159,7 @@ impl Capsule {
         hash ^ (hash >> 29)
     }
 
-    /// Every part, as a complete [`PresyncState`](horizon_protocol::link::PresyncState) carries them.
+    /// Every part, as a journal keeps them.
     pub fn all_parts(&self) -> Vec<Part> {
         self.parts
             .iter()
@@ -166,14 +167,43 @@ impl Capsule {
             .collect()
     }
 
-    /// The parts that turn `base` into this capsule.
-    pub fn delta_since(&self, base: &Self) -> Vec<Part> {
+    /// Every part, as a complete [`PresyncState`](horizon_protocol::link::PresyncState) carries them.
+    pub fn all_changes(&self) -> Vec<PartChange> {
+        self.changes_since(&Self::new())
+    }
+
+    /// What turns `base` into this capsule.
+    pub fn changes_since(&self, base: &Self) -> Vec<PartChange> {
         let changed = self.parts.iter().filter(|(name, bytes)| base.parts.get(*name) != Some(bytes));
         let gone = base.parts.keys().filter(|name| !self.parts.contains_key(*name));
-        changed
-            .map(|(name, bytes)| Part { name: name.clone(), bytes: Some(bytes.clone()) })
-            .chain(gone.map(|name| Part { name: name.clone(), bytes: None }))
-            .collect()
+        let changed = changed.map(|(name, bytes)| {
+            let edits = base.parts.get(name).and_then(|old| edits::between(old, bytes));
+            let change = edits.map_or_else(|| Change::Whole(bytes.clone()), Change::Edited);
+            PartChange { name: name.clone(), change }
+        });
+        changed.chain(gone.map(|name| PartChange { name: name.clone(), change: Change::Gone })).collect()
+    }
+
+    /// Lays `changes` over this capsule. A name no capsule can have is skipped; the hash will tell.
+    ///
+    /// # Errors
+    ///
+    /// [`EditError`] where a change was made for another capsule; what this one is then means nothing.
+    pub fn change(&mut self, changes: &[PartChange]) -> Result<(), EditError> {
+        for PartChange { name, change } in changes {
+            if name.len() > Self::MAX_NAME_BYTES {
+                continue;
+            }
+            match change {
+                Change::Whole(bytes) => drop(self.parts.insert(name.clone(), bytes.clone())),
+                Change::Gone => drop(self.parts.remove(name)),
+                Change::Edited(edits) => {
+                    let part = self.parts.get_mut(name).ok_or(EditError::Absent)?;
+                    *part = edits::apply(part, edits)?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Lays `parts` over this capsule. A name no capsule can have is skipped; the hash will tell.
@@ -250,6 +280,23 @@ mod tests {
     }
 
     #[test]
+    fn a_long_part_is_edited_and_another_copy_is_refused() {
+        let (old, mut new) = (vec![7; 4096], vec![7; 4096]);
+        new[2000] = 8;
+        let (old, new) = (capsule(&[("bag", &old)]), capsule(&[("bag", &new)]));
+        let changes = new.changes_since(&old);
+        assert!(changes[0].bytes_moved() < 40, "{changes:?}");
+        let mut moved = old;
+        assert_eq!(moved.change(&changes), Ok(()));
+        assert_eq!(moved, new);
+        assert_eq!(Capsule::new().change(&changes), Err(EditError::Absent));
+        assert!(matches!(capsule(&[("bag", b"short")]).change(&changes), Err(EditError::Beyond { .. })));
+        let mut other = capsule(&[("bag", &[9; 4096])]);
+        assert_eq!(other.change(&changes), Ok(()), "the hash tells");
+        assert_ne!(other.hash(), new.hash());
+    }
+
+    #[test]
     fn the_hash_tells_borders_between_parts_apart() {
         assert_ne!(capsule(&[("ab", b"c")]).hash(), capsule(&[("a", b"bc")]).hash());
         assert_ne!(capsule(&[]).hash(), capsule(&[("", b"")]).hash());
@@ -258,18 +305,21 @@ mod tests {
     }
 
     proptest! {
-        /// A capsule reads back what it wrote, and a delta leads from any capsule to any other.
+        /// A capsule reads back what it wrote, and changes lead from any capsule to any other.
         #[test]
         fn bytes_and_deltas_round_trip(a in any_capsule(), b in any_capsule()) {
             prop_assert_eq!(Capsule::decode(&a.encode()), Ok(a.clone()));
             prop_assert_eq!(a.encode().len(), a.size());
             let mut moved = a.clone();
-            moved.apply(&b.delta_since(&a));
+            prop_assert_eq!(moved.change(&b.changes_since(&a)), Ok(()));
             prop_assert_eq!(moved.hash(), b.hash());
             prop_assert_eq!(&moved, &b);
             let mut fresh = Capsule::new();
-            fresh.apply(&b.all_parts());
-            prop_assert_eq!(fresh, b);
+            prop_assert_eq!(fresh.change(&b.all_changes()), Ok(()));
+            prop_assert_eq!(&fresh, &b);
+            let mut kept = Capsule::new();
+            kept.apply(&b.all_parts());
+            prop_assert_eq!(kept, b);
         }
 
         /// One flipped bit is another hash, wherever it is.

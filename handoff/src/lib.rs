@@ -10,6 +10,7 @@
 
 mod baselines;
 mod capsule;
+mod edits;
 mod judge;
 pub mod lanes;
 pub mod lease;
@@ -24,6 +25,7 @@ mod three_regions;
 
 pub use baselines::Baselines;
 pub use capsule::{Capsule, DecodeError};
+pub use edits::EditError;
 pub use horizon_protocol::link::EntityKey;
 pub use judge::{Claim, Verdict, Witness, judge};
 pub use record::{

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use horizon_model::{EntityId, Epoch, HandoffId, RegionId, Tick};
-use horizon_protocol::link::{EntityKey, FinalState, Offer, PresyncState, RefuseReason};
+use horizon_protocol::link::{EntityKey, FinalState, Offer, PartChange, PresyncState, RefuseReason};
 
 use crate::{Capsule, CasOutcome, CasRequest, Record};
 
@@ -178,7 +178,7 @@ pub struct Arrival {
 
 impl From<&FinalState> for Arrival {
     fn from(last: &FinalState) -> Self {
-        let bytes = last.parts.iter().map(horizon_protocol::link::Part::bytes_moved).sum::<usize>();
+        let bytes = last.parts.iter().map(PartChange::bytes_moved).sum::<usize>();
         Self {
             from: last.from,
             handoff: last.handoff,

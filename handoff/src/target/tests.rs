@@ -1,5 +1,5 @@
 use horizon_model::{PlayerId, Tick, WorkerId};
-use horizon_protocol::link::Part;
+use horizon_protocol::link::{Change, Edit, PartChange};
 
 use super::*;
 use crate::Holder;
@@ -30,7 +30,7 @@ fn offered() -> Input {
 /// State `tick`, whose value is its tick.
 fn presync(tick: u64, base: Option<u64>) -> Input {
     let state = capsule(tick as u8);
-    let parts = base.map_or_else(|| state.all_parts(), |base| state.delta_since(&capsule(base as u8)));
+    let parts = base.map_or_else(|| state.all_changes(), |base| state.changes_since(&capsule(base as u8)));
     Input::Presync(PresyncState { handoff: H, tick: Tick(tick), base: base.map(Tick), parts })
 }
 
@@ -163,6 +163,15 @@ fn presync_builds_on_what_was_acknowledged() {
         "late ones change nothing",
         &[offered(), presync(2, None), presync(1, None), presync(2, None)],
         "accept, ack 2, shadow 2=2, ack 2, ack 2",
+    );
+    let Input::Presync(fits) = presync(3, Some(2)) else { unreachable!() };
+    let edits = vec![Edit::Keep { at: 2, len: 9 }];
+    let change = PartChange { name: "fixed".to_owned(), change: Change::Edited(edits) };
+    let misfit = Input::Presync(PresyncState { parts: vec![change], ..fits });
+    check(
+        "edits for another state ask for everything",
+        &[offered(), presync(2, None), misfit],
+        "accept, ack 2, shadow 2=2, need full",
     );
     check("a gap asks for everything", &[offered(), presync(2, Some(1))], "accept, need full");
     check("nobody asked", &[presync(2, None)], "");
@@ -311,6 +320,6 @@ fn tombstones_are_bounded() {
     assert!(target.tombstones.len() <= MAX_TOMBSTONES / 2 + 1);
     assert_eq!(target.high_water(EntityKey::Player(PlayerId(MAX_TOMBSTONES as u128))), E);
     assert_eq!(target.high_water(EntityKey::Player(PlayerId(0))), Epoch::ZERO);
-    let part = Part { name: "x".to_owned(), bytes: None };
+    let part = PartChange { name: "x".to_owned(), change: Change::Gone };
     assert_eq!(Arrival::from(&FinalState { parts: vec![part], ..last(9, None) }).cutover_bytes, 1);
 }

@@ -15,7 +15,8 @@ pub use edge::{
     Placement, RegionToEdge, Registration, StateBatch, Summary, Tables, TrackedEntity,
 };
 pub use region::{
-    FinalState, GhostBatch, Hull, Offer, Part, Post, PostTarget, PresyncState, RefuseReason, RegionToRegion,
+    Change, Edit, FinalState, GhostBatch, Hull, Offer, Part, PartChange, Post, PostTarget, PresyncState,
+    RefuseReason, RegionToRegion,
 };
 
 /// Version of the link protocol. Both ends must agree; a refusal names both.

@@ -50,10 +50,60 @@ pub struct Part {
     pub bytes: Option<Vec<u8>>,
 }
 
-impl Part {
-    /// Bytes of the name and of what it carries.
+/// One named piece of a capsule that is another than in the state before.
+#[derive(Archive, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
+pub struct PartChange {
+    /// Which piece.
+    pub name: String,
+    /// What became of it.
+    pub change: Change,
+}
+
+/// What became of a piece.
+#[derive(Archive, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// It is this now.
+    Whole(Vec<u8>),
+    /// It is made of the bytes that it had in the state before, and of new ones, in this order.
+    Edited(Vec<Edit>),
+    /// It is gone.
+    Gone,
+}
+
+/// One stretch of an edited piece.
+#[derive(Archive, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
+pub enum Edit {
+    /// Bytes of the state before.
+    Keep {
+        /// Where they began.
+        at: u32,
+        /// How many.
+        len: u32,
+    },
+    /// Other bytes.
+    New(Vec<u8>),
+}
+
+impl PartChange {
+    /// Bytes of the name and of what the change carries: 8 for a stretch that stays, 4 and the bytes for a
+    /// new one.
     pub fn bytes_moved(&self) -> usize {
-        self.name.len() + self.bytes.as_ref().map_or(0, Vec::len)
+        let change = match &self.change {
+            Change::Whole(bytes) => bytes.len(),
+            Change::Edited(edits) => edits.iter().map(Edit::bytes_moved).sum(),
+            Change::Gone => 0,
+        };
+        self.name.len() + change
+    }
+}
+
+impl Edit {
+    /// As in [`PartChange::bytes_moved`].
+    pub const fn bytes_moved(&self) -> usize {
+        match self {
+            Self::Keep { .. } => 8,
+            Self::New(bytes) => 4 + bytes.len(),
+        }
     }
 }
 
@@ -67,7 +117,7 @@ pub struct PresyncState {
     /// `None`: `parts` is everything. Else only what changed since that tick.
     pub base: Option<Tick>,
     /// Pieces.
-    pub parts: Vec<Part>,
+    pub parts: Vec<PartChange>,
 }
 
 /// The frozen state of an entity: the offer to commit.
@@ -94,7 +144,7 @@ pub struct FinalState {
     /// `None`: `parts` is everything. Else only what changed since that tick.
     pub base: Option<Tick>,
     /// Pieces.
-    pub parts: Vec<Part>,
+    pub parts: Vec<PartChange>,
     /// Hash of the whole capsule after `parts` are laid over `base`.
     pub hash: u64,
     /// Nanoseconds of grid time at the freeze.

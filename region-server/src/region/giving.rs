@@ -299,7 +299,7 @@ impl Region {
             crossing.full_bytes = capsule.size() as u32;
         }
         crossing.sent.put(tick, Arc::clone(capsule));
-        self.stats.presync_bytes += parts.iter().map(|part| part.bytes_moved() as u64).sum::<u64>();
+        self.stats.presync_bytes += parts.iter().map(|change| change.bytes_moved() as u64).sum::<u64>();
         let state = PresyncState { handoff, tick, base, parts };
         self.send_region(to, RegionToRegion::Presync(Box::new(state)));
     }
