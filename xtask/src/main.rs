@@ -4,7 +4,7 @@
 //!   run ───┐                  ┌─▶ store ─┐   (or a redis-server)
 //!   bench ─┴─▶ layout ─▶ tree ┼─▶ atlas ─┴─▶ region servers
 //!              (one folder)   └─▶ load (bots)
-//!   test, check ─▶ cargo
+//!   model, test, check ─▶ cargo
 //! ```
 //!
 //! Imports nothing of Horizon: it knows the programs by their command lines, the configuration file and the
@@ -18,6 +18,7 @@ mod failure;
 mod http;
 mod layout;
 mod load;
+mod model;
 mod procfs;
 mod redis;
 mod run;
@@ -48,6 +49,8 @@ enum Command {
         #[command(subcommand)]
         what: bench::What,
     },
+    /// Visits every state of the handoff's models, and sees each deliberate mistake noticed
+    Model(model::Options),
     /// Everything that has to be green: format, lints, build, tests, end-to-end tests
     Test(test::Options),
     /// Format and lints alone
@@ -62,6 +65,7 @@ fn main() -> ExitCode {
             match arguments.command {
                 Command::Run(options) => run::run(options).await,
                 Command::Bench { what } => bench::run(what).await,
+                Command::Model(options) => model::explore(&options),
                 Command::Test(options) => test::test(&options),
                 Command::Check => test::check(),
             }

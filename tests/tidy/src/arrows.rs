@@ -56,6 +56,7 @@ const ARROWS: &[(&str, &[&str], &[&str])] = &[
     ("horizon-history", &["horizon-model"], &[]),
     // Speaks to processes through sockets and files, as the network does.
     ("horizon-chaos", &[], &[]),
+    ("horizon-model-check", &["horizon-handoff", "horizon-model"], &[]),
     ("horizon-tidy", &[], &[]),
     ("xtask", &[], &[]),
 ];
