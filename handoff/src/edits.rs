@@ -42,7 +42,7 @@ pub enum EditError {
 }
 
 /// What leads from `old` to `new`; `None` where telling `new` whole is as short.
-pub fn between(old: &[u8], new: &[u8]) -> Option<Vec<Edit>> {
+pub(crate) fn between(old: &[u8], new: &[u8]) -> Option<Vec<Edit>> {
     if old.len() < MIN_BYTES || new.len() < MIN_BYTES {
         return None;
     }
@@ -65,7 +65,7 @@ pub fn between(old: &[u8], new: &[u8]) -> Option<Vec<Edit>> {
 /// # Errors
 ///
 /// [`EditError`] where they were made for something else.
-pub fn apply(old: &[u8], edits: &[Edit]) -> Result<Vec<u8>, EditError> {
+pub(crate) fn apply(old: &[u8], edits: &[Edit]) -> Result<Vec<u8>, EditError> {
     let mut new = Vec::new();
     for edit in edits {
         let bytes = match edit {

@@ -1,7 +1,15 @@
 //! Guards that a test may switch off, one at a time, to show that a property notices.
 //!
 //! Outside tests and the feature `mutants` no guard can be switched off: its switch is a
-//! constant `false` that the compiler removes.
+//! constant `false` that the compiler removes. Machines of a test have their own switches; a whole process
+//! has one, [`switch_off`], which tests of real processes use and which reaches the guards of shells too.
+
+#[cfg(feature = "mutants")]
+use std::sync::OnceLock;
+
+/// The guard that is off in this whole process.
+#[cfg(feature = "mutants")]
+static EVERYWHERE: OnceLock<Mutant> = OnceLock::new();
 
 /// One guard of the protocol, named for what happens without it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +31,69 @@ pub enum Mutant {
     AnyRecordResumes,
     /// An input that was applied already is applied again.
     ApplyTwice,
+    /// Shell: a journal record counts as durable without asking whether the lease is still ours.
+    JournalNotFenced,
+    /// Shell: a journal record counts as durable before it is written.
+    AckBeforeWrite,
+    /// Shell: a successor takes back what its journal knows, whatever the store says of it.
+    RecoveryIgnoresRecord,
+    /// Shell: a region that was superseded plays on.
+    NeverSilent,
+    /// Store: a compare-and-set counts under any lease.
+    NoLeaseCheck,
+    /// Store: what was asked is answered before it is committed.
+    AckBeforeCommit,
+    /// Shell: a move is asked for, and the state that it names is written nowhere.
+    MoveWithoutState,
+    /// Edge: frames and attaches of any epoch pass.
+    AnyEpochPasses,
+    /// Edge: inputs that a region misses do not come again.
+    NothingAgain,
+}
+
+/// Every guard by the name that `HORIZON_MUTANT` has for it.
+#[cfg(feature = "mutants")]
+const NAMES: [(&str, Mutant); 16] = [
+    ("resume-without-cas", Mutant::ResumeWithoutCas),
+    ("final-before-flush", Mutant::FinalBeforeFlush),
+    ("activate-on-final", Mutant::ActivateOnFinal),
+    ("no-tombstone", Mutant::NoTombstone),
+    ("copy-instead-of-final", Mutant::CopyInsteadOfFinal),
+    ("any-record-resumes", Mutant::AnyRecordResumes),
+    ("apply-twice", Mutant::ApplyTwice),
+    ("journal-not-fenced", Mutant::JournalNotFenced),
+    ("ack-before-write", Mutant::AckBeforeWrite),
+    ("recovery-ignores-record", Mutant::RecoveryIgnoresRecord),
+    ("never-silent", Mutant::NeverSilent),
+    ("no-lease-check", Mutant::NoLeaseCheck),
+    ("ack-before-commit", Mutant::AckBeforeCommit),
+    ("move-without-state", Mutant::MoveWithoutState),
+    ("any-epoch-passes", Mutant::AnyEpochPasses),
+    ("nothing-again", Mutant::NothingAgain),
+];
+
+/// Switches a guard off in this process, for good.
+///
+/// # Panics
+///
+/// Where there is no guard of this name, or another one is off already: such a test would show nothing.
+#[cfg(feature = "mutants")]
+pub fn switch_off(name: &str) {
+    let found = NAMES.iter().find(|(known, _)| *known == name);
+    let (_, guard) = found.unwrap_or_else(|| panic!("no guard is called {name:?}"));
+    assert!(EVERYWHERE.get_or_init(|| *guard) == guard, "one guard of a process is off at a time");
+}
+
+/// Whether a guard is off in this whole process.
+#[cfg(feature = "mutants")]
+pub fn is_off(guard: Mutant) -> bool {
+    EVERYWHERE.get() == Some(&guard)
+}
+
+/// Whether a guard is off in this whole process: never, in this build.
+#[cfg(not(feature = "mutants"))]
+pub const fn is_off(_guard: Mutant) -> bool {
+    false
 }
 
 /// Which guard of one machine is off.
@@ -40,7 +111,7 @@ impl Switch {
 
     #[cfg(any(test, feature = "mutants"))]
     pub(crate) fn off(self, guard: Mutant) -> bool {
-        self.broken == Some(guard)
+        self.broken == Some(guard) || is_off(guard)
     }
 
     #[cfg(not(any(test, feature = "mutants")))]

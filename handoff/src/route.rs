@@ -17,6 +17,8 @@ use std::collections::VecDeque;
 
 use horizon_model::{Epoch, RegionId};
 
+use crate::mutant::{Mutant, is_off};
+
 /// Inputs kept per session: four client windows.
 pub const MAX_RING_INPUTS: usize = 256;
 /// Bytes of inputs kept per session.
@@ -188,7 +190,7 @@ impl<T: Clone> Route<T> {
                     self.move_to(epoch, region);
                 }
                 let from_owner = epoch == self.epoch && self.region == region;
-                vec![if from_owner { Output::Accept } else { Output::Drop }]
+                vec![if from_owner || is_off(Mutant::AnyEpochPasses) { Output::Accept } else { Output::Drop }]
             }
             Input::Progress { epoch, applied, durable } => {
                 if epoch == self.epoch {
@@ -199,6 +201,7 @@ impl<T: Clone> Route<T> {
                 self.forget_durable();
                 vec![]
             }
+            Input::Nack { .. } if is_off(Mutant::NothingAgain) => vec![],
             Input::Nack { region, from } if self.region == region && self.next.is_some() => {
                 self.next = Some(from);
                 self.asked_below = 0;
@@ -233,11 +236,12 @@ impl<T: Clone> Route<T> {
     }
 
     fn attach(&mut self, epoch: Epoch, region: RegionId, applied: u32) -> Vec<Output<T>> {
-        let newer = epoch > self.epoch;
+        let newer = epoch > self.epoch || is_off(Mutant::AnyEpochPasses);
         if !newer && (epoch, region) != (self.epoch, self.region) {
             return vec![];
         }
-        let wanted = applied + 1;
+        let newest = self.ring.back().map_or(applied, |kept| kept.seq);
+        let wanted = if is_off(Mutant::NothingAgain) { newest } else { applied } + 1;
         if newer || self.next.is_none() {
             // What a crash undid counts as not applied, and must come again.
             self.next = Some(wanted);

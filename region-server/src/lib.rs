@@ -4,6 +4,7 @@
 //! that authors write; [`journal`] keeps what a crash must not undo; [`worker`] is the shell of links,
 //! store and clock around them.
 
+mod fault;
 pub mod journal;
 pub mod plugin;
 pub mod region;

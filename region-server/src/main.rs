@@ -23,7 +23,7 @@ struct Arguments {
     admin: Option<SocketAddr>,
 }
 
-fn main() {
+pub(crate) fn main() {
     let arguments = Arguments::parse();
     let config =
         Horizon::load_or_default(arguments.config.as_deref()).unwrap_or_else(|error| exit::fail(&error));

@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::fmt::Write as _;
 use std::io::Write as _;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::config::ConfigError;
 use crate::listen::ListenError;
@@ -17,6 +18,15 @@ pub const FAILURE: i32 = 1;
 pub fn fail(error: &(dyn Error + 'static)) -> ! {
     let _ = writeln!(std::io::stderr(), "error: {}", sentence(error));
     std::process::exit(code(error))
+}
+
+/// Does a thread's work. A panic in it ends the process: nobody else could go on with what the thread owned, and a
+/// process that seems alive without it is not replaced.
+pub fn unless_panic<T>(thread: &str, work: impl FnOnce() -> T) -> T {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
+        tracing::error!(thread, "a panic; ending, so that another process takes over");
+        std::process::exit(FAILURE)
+    })
 }
 
 /// The exit code for `error`, by itself or its causes.

@@ -33,7 +33,7 @@ struct Arguments {
 }
 
 #[tokio::main]
-async fn main() {
+pub(crate) async fn main() {
     if let Err(error) = run(Arguments::parse()).await {
         exit::fail(&*error);
     }

@@ -15,6 +15,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use horizon_handoff::mutant::{self, Mutant};
 use horizon_model::WorldId;
 use tokio::sync::{mpsc, oneshot};
 
@@ -23,6 +24,9 @@ use crate::env::Env;
 use crate::request::{Backend, Reply, Request};
 use crate::store::StoreError;
 use crate::world::World;
+
+/// Time between two commits, where they are not waited for.
+const LAZY_COMMIT: Duration = Duration::from_secs(4);
 
 /// Requests that wait for the thread; callers wait beyond that.
 const QUEUE: usize = 4096;
@@ -84,6 +88,8 @@ impl Sqlite {
             env,
             worlds: BTreeMap::new(),
             observer: Box::new(observer),
+            open: false,
+            committed: Duration::ZERO,
         };
         std::thread::Builder::new()
             .name("store".into())
@@ -141,6 +147,10 @@ struct Engine {
     opened: Duration,
     worlds: BTreeMap<WorldId, World>,
     observer: Box<dyn FnMut(Commit) + Send>,
+    /// A transaction goes on over calls, where that guard is off.
+    open: bool,
+    /// When the last of those was committed.
+    committed: Duration,
 }
 
 impl Engine {
@@ -175,18 +185,36 @@ impl Engine {
         stops: &mut Vec<oneshot::Sender<()>>,
     ) -> rusqlite::Result<()> {
         let mut answers = Vec::new();
-        self.database.begin()?;
+        if !self.open {
+            self.database.begin()?;
+        }
         for job in batch {
             match job {
                 Job::Stop(done) => stops.push(done),
                 Job::Call { world, request, answer } => answers.push((answer, self.perform(world, request)?)),
             }
         }
+        if mutant::is_off(Mutant::AckBeforeCommit) {
+            return self.answer_without_commit(answers);
+        }
         let began = self.env.now();
         self.database.commit()?;
         (self.observer)(Commit { requests: answers.len(), took: self.env.now().saturating_sub(began) });
         for (answer, reply) in answers {
             answer(reply);
+        }
+        Ok(())
+    }
+
+    /// Answers now what is committed later, if at all.
+    fn answer_without_commit(&mut self, answers: Vec<(Answer, Reply)>) -> rusqlite::Result<()> {
+        self.open = true;
+        for (answer, reply) in answers {
+            answer(reply);
+        }
+        if self.env.now().saturating_sub(self.committed) > LAZY_COMMIT {
+            self.database.commit()?;
+            (self.open, self.committed) = (false, self.env.now());
         }
         Ok(())
     }

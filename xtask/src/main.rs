@@ -12,6 +12,7 @@
 
 mod bench;
 mod cargo;
+mod chaos;
 mod child;
 mod configuration;
 mod failure;
@@ -51,6 +52,8 @@ enum Command {
     },
     /// Visits every state of the handoff's models, and sees each deliberate mistake noticed
     Model(model::Options),
+    /// Kills, stops and cuts real processes at exact steps of a crossing, each with a control; one JSON object
+    Chaos(chaos::Options),
     /// Everything that has to be green: format, lints, build, tests, end-to-end tests
     Test(test::Options),
     /// Format and lints alone
@@ -66,6 +69,7 @@ fn main() -> ExitCode {
                 Command::Run(options) => run::run(options).await,
                 Command::Bench { what } => bench::run(what).await,
                 Command::Model(options) => model::explore(&options),
+                Command::Chaos(options) => chaos::run(&options),
                 Command::Test(options) => test::test(&options),
                 Command::Check => test::check(),
             }

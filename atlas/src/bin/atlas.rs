@@ -24,7 +24,7 @@ struct Arguments {
     config: Option<PathBuf>,
 }
 
-fn main() {
+pub(crate) fn main() {
     let arguments = Arguments::parse();
     if let Err(error) = run(&arguments) {
         exit::fail(&*error);

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use horizon_model::Epoch;
 
 use super::record::{Cut, JournalRecord, Snapshot, Staged};
+use crate::fault;
 
 const FRAME_HEADER: usize = 8;
 /// No record is this long; a longer length is a torn frame.
@@ -100,7 +101,7 @@ impl Segment {
 
     /// Makes what was appended durable. A failed sync is final: the file's state is unknown.
     pub fn sync(&mut self) -> Result<(), JournalError> {
-        self.file.sync_data().map_err(io_error("syncing", &self.path))
+        fault::sync().and_then(|()| self.file.sync_data()).map_err(io_error("syncing", &self.path))
     }
 
     /// Bytes in the current part.

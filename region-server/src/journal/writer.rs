@@ -3,7 +3,9 @@
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 
+use horizon_handoff::mutant::{self, Mutant};
 use horizon_model::{HandoffId, Tick};
+use horizon_service::exit;
 use tracing::error;
 
 use super::record::{JournalRecord, Snapshot, Staged, TickRecord};
@@ -11,6 +13,8 @@ use super::segment::{JournalError, Segment};
 
 /// Time between two questions about a lease that the store did not confirm.
 const ASK_AGAIN: std::time::Duration = std::time::Duration::from_millis(50);
+/// Ticks that are acknowledged before one is written, where that guard is off.
+const LAZY_TICKS: usize = 60;
 /// Ticks that may wait for the disk: more than a minute at 30 Hz.
 const QUEUE: usize = 2048;
 
@@ -76,7 +80,11 @@ impl JournalWriter {
         let (jobs, queue) = sync_channel(QUEUE);
         let thread = std::thread::Builder::new()
             .name("journal".into())
-            .spawn(move || run(segment, fence, part_bytes, &queue, &*report, &*wants_snapshot))
+            .spawn(move || {
+                exit::unless_panic("journal", || {
+                    run(segment, fence, part_bytes, &queue, &*report, &*wants_snapshot);
+                });
+            })
             .expect("a thread can be started");
         Self { jobs: Some(jobs), thread: Some(thread) }
     }
@@ -149,6 +157,7 @@ fn run(
     wants_snapshot: &dyn Fn(),
 ) {
     let mut asked = false;
+    let mut unwritten = Vec::new();
     let mut newest = Tick::default();
     let mut unconfirmed = false;
     // The first part replaces those of earlier holders.
@@ -171,7 +180,16 @@ fn run(
                 Job::Stage(staged) => {
                     staged_now.extend(staged.iter().map(|one| one.handoff));
                     dirty = true;
+                    let staged = if mutant::is_off(Mutant::MoveWithoutState) { Vec::new() } else { staged };
                     segment.append(&JournalRecord::Staged(staged))
+                }
+                Job::Tick(record) if mutant::is_off(Mutant::AckBeforeWrite) => {
+                    report(Written::Durable(record.tick));
+                    unwritten.push(record);
+                    let due = if unwritten.len() < LAZY_TICKS { 0 } else { LAZY_TICKS };
+                    dirty |= due > 0;
+                    let mut due = unwritten.drain(..due);
+                    due.try_for_each(|record| segment.append(&JournalRecord::Tick(*record)))
                 }
                 Job::Tick(record) => {
                     newest = newest.max(record.tick);

@@ -88,6 +88,13 @@ impl Region {
         }
     }
 
+    /// Whether a player waits for a decision here.
+    #[cfg(feature = "faults")]
+    pub(crate) fn has_frozen_player(&self) -> bool {
+        let waits = |crossing: &Crossing| crossing.source.is_frozen() && crossing.frozen.is_some();
+        self.crossings.values().any(|one| waits(one) && matches!(one.source.key(), EntityKey::Player(_)))
+    }
+
     pub(super) fn send_region(&mut self, to: RegionId, message: RegionToRegion) -> bool {
         let Some(worker) = self.worker_of(to) else {
             return false;

@@ -14,6 +14,7 @@ use tracing::{error, info, trace, warn};
 use super::crossing::{Frozen, Recorded, Wish, observer_of};
 use super::report::is_moving;
 use super::{Output, Region};
+use crate::fault;
 use crate::journal::Gone;
 use horizon_handoff::target;
 
@@ -342,6 +343,7 @@ impl Region {
             return;
         };
         debug_assert_eq!(frozen.tick, tick, "one freeze per attempt");
+        let base = base.filter(|_| !fault::sends_whole_finals());
         let (base, parts) = crossing.sent.parts(base, &frozen.capsule);
         let last = FinalState {
             handoff,

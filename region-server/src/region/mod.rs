@@ -29,6 +29,7 @@ use std::time::Duration;
 
 use horizon_handoff::Lease;
 use horizon_handoff::lease::{self, LeaseKeeper};
+use horizon_handoff::mutant::{self, Mutant};
 use horizon_handoff::target::{self, Target};
 use horizon_model::{
     EdgeId, EntityId, Epoch, HandoffId, ObjectSchema, PlayerId, RegionId, RegionMap, Tick, TickRate, WorkerId,
@@ -273,7 +274,7 @@ impl Region {
 
     /// A higher lease was shown: whatever we hold belongs to somebody else.
     fn supersede(&mut self) {
-        if !self.silent {
+        if !self.silent && !mutant::is_off(Mutant::NeverSilent) {
             info!(region = %self.world.region, lease = %self.lease.epoch, "superseded, falling silent");
             self.silent = true;
             self.held.clear();

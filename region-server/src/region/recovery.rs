@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use horizon_handoff::lease::LeaseKeeper;
+use horizon_handoff::mutant::{self, Mutant};
 use horizon_handoff::target::Target;
 use horizon_handoff::{Capsule, CasOutcome, CasRequest, DecodeError, Expect, Kept, Lease, Record};
 use horizon_model::{Epoch, HandoffId, Tick};
@@ -103,6 +104,12 @@ impl Recovery {
                 }
                 continue;
             };
+            if mutant::is_off(Mutant::RecoveryIgnoresRecord)
+                && let Some((epoch, capsule)) = kept.clone()
+            {
+                self.won.push((*key, epoch, capsule));
+                continue;
+            }
             if record.region != self.lease.region || record.holder.is_none() {
                 continue;
             }

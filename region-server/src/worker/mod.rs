@@ -33,6 +33,7 @@ use horizon_service::metrics::Metrics;
 use horizon_state_store::{StateStore, StoreError};
 use tracing::info;
 
+use crate::fault;
 use crate::plugin::{LoadError, PluginHost};
 pub(crate) use thread::ThreadMetrics;
 
@@ -111,6 +112,7 @@ pub async fn run(config: Horizon, options: WorkerOptions) -> Result<(), WorkerEr
     let id = WorkerId(u64::from_le_bytes(bytes));
     let preamble = Preamble { version: VERSION, world: config.world.id, role: Role::Region(id) };
     let node = Node::bind(config.region.link, &identity, preamble)?;
+    fault::begin(id, node.local_addr());
     let store = horizon_state_store::open(&config.store.address, config.world.id)
         .await
         .map_err(|source| WorkerError::Store { address: config.store.address.clone(), source })?;

@@ -6,9 +6,11 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync
 use std::time::{Duration, Instant};
 
 use horizon_handoff::Lease;
+use horizon_handoff::mutant::{self, Mutant};
 use horizon_link::{PeerSender, SendError};
 use horizon_model::{EdgeId, Tick, WorkerId};
 use horizon_service::clock::GridClock;
+use horizon_service::exit;
 use horizon_service::metrics::{Counter, Gauge, Histogram, Metrics, SECONDS};
 use horizon_state_store::{LeaseError, StateStore};
 use tokio::runtime::Handle;
@@ -19,6 +21,7 @@ use super::Shared;
 use super::asking::Asking;
 use super::event::Event;
 use super::handle::{RegionThread, ThreadInput, deliver};
+use crate::fault;
 use crate::journal::{Fence, FenceError, JournalWriter, Segment, Staged, Written};
 use crate::plugin::PluginHost;
 use crate::region::{Input, Output, Recovery, Region, RegionConfig};
@@ -106,7 +109,8 @@ pub(crate) fn start(start: Start, events: mpsc::Sender<Event>) -> RegionThread {
     std::thread::Builder::new()
         .name("tick".into())
         .spawn(move || {
-            let retired = Ticker::new(start, runtime.clone(), sender).run(&queue);
+            let run = || Ticker::new(start, runtime.clone(), sender).run(&queue);
+            let retired = exit::unless_panic("tick", run);
             drop(queue);
             let _ = runtime.block_on(events.send(Event::Ended { retired }));
         })
@@ -153,6 +157,9 @@ struct StoreFence {
 
 impl Fence for StoreFence {
     fn confirm(&mut self) -> Result<(), FenceError> {
+        if mutant::is_off(Mutant::JournalNotFenced) {
+            return Ok(());
+        }
         let asked = async { tokio::time::timeout(CONFIRM_WITHIN, self.store.confirm(&self.lease)).await };
         match self.runtime.block_on(asked) {
             Ok(Ok(())) => Ok(()),
@@ -256,6 +263,7 @@ impl Ticker {
             }
             let begun = Instant::now();
             self.region.step(now, next);
+            fault::after_step(&self.region);
             self.perform();
             self.account(begun.elapsed());
             next = next + rate.step();
@@ -325,7 +333,9 @@ impl Ticker {
         if matches!(input, Input::Cas(_)) {
             self.asking.answered();
         }
+        let won = fault::taken(&input);
         self.region.handle(now, input);
+        fault::handled(won);
     }
 
     /// Does what the region says, in order.
@@ -335,7 +345,7 @@ impl Ticker {
             match output {
                 Output::Edge(edge, lane, message) => {
                     if let Some((sender, _)) = self.edges.get(&edge) {
-                        log_full(sender.send(lane, &message));
+                        log_full(fault::to_edge(&self.runtime, sender, lane, &message));
                     }
                 }
                 Output::Frames(edge, batch) => {
@@ -345,7 +355,7 @@ impl Ticker {
                 }
                 Output::Worker(worker, lane, message) => {
                     if let Some((sender, _)) = self.workers.get(&worker) {
-                        log_full(sender.send(lane, &message));
+                        log_full(fault::to_worker(&self.runtime, sender, lane, &message));
                     }
                 }
                 Output::Ghosts(worker, batch) => {
@@ -372,7 +382,9 @@ impl Ticker {
         if !staged.is_empty() {
             self.behind(self.journal.stage(staged));
         }
+        fault::after_outputs();
         if let Some(requests) = self.asking.next_call() {
+            fault::will_ask(&requests);
             self.shared.metrics.cas_calls.inc();
             self.shared.metrics.cas_requests.inc_by(requests.len() as u64);
             let (store, inbox) = (Arc::clone(&self.shared.store), self.inbox.clone());

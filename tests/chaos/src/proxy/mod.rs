@@ -63,6 +63,7 @@ pub struct Passed {
 pub struct Proxy {
     seed: u64,
     roads: BTreeMap<String, Arc<Road>>,
+    addresses: BTreeMap<String, SocketAddr>,
 }
 
 /// One way between diallers and a target.
@@ -88,7 +89,7 @@ pub(crate) type Fate = Vec<std::time::Duration>;
 impl Proxy {
     /// No roads yet.
     pub const fn new(seed: u64) -> Self {
-        Self { seed, roads: BTreeMap::new() }
+        Self { seed, roads: BTreeMap::new(), addresses: BTreeMap::new() }
     }
 
     /// Forwards datagrams that arrive at `listen` to `target`, each dialler through a socket of its own. Returns where
@@ -107,6 +108,7 @@ impl Proxy {
         let opened = udp::open(Arc::clone(&road), listen, target).await;
         let address = opened.map_err(|source| listen_error(name, source))?;
         self.roads.insert(name.to_owned(), road);
+        self.addresses.insert(name.to_owned(), address);
         Ok(address)
     }
 
@@ -125,6 +127,7 @@ impl Proxy {
         let opened = stream::open_tcp(Arc::clone(&road), listen, target).await;
         let address = opened.map_err(|source| listen_error(name, source))?;
         self.roads.insert(name.to_owned(), road);
+        self.addresses.insert(name.to_owned(), address);
         Ok(address)
     }
 
@@ -138,6 +141,15 @@ impl Proxy {
         stream::open_unix(&road, listen, target).map_err(|source| listen_error(name, source))?;
         self.roads.insert(name.to_owned(), road);
         Ok(())
+    }
+
+    /// Where a road listens that has an address.
+    ///
+    /// # Errors
+    ///
+    /// [`ProxyError::Unknown`].
+    pub fn address(&self, name: &str) -> Result<SocketAddr, ProxyError> {
+        self.addresses.get(name).copied().ok_or_else(|| ProxyError::Unknown(name.to_owned()))
     }
 
     /// Changes the weather of a road: of one dialler, whatever it is for the others, or of all.
