@@ -6,14 +6,14 @@ use std::time::{Duration, Instant};
 
 use horizon_link::pki::{PkiError, load_identity};
 use horizon_link::{CertRole, LinkError, Node};
-use horizon_model::EdgeId;
+use horizon_model::{EdgeId, Epoch};
 use horizon_protocol::link::{Preamble, Role, VERSION};
 use horizon_service::admin::{Admin, Readiness};
 use horizon_service::clock::GridClock;
 use horizon_service::config::Horizon;
 use horizon_service::listen::ListenError;
 use horizon_service::metrics::Metrics;
-use horizon_state_store::{StateStore, StoreError};
+use horizon_state_store::{Report, StateStore, StoreError};
 use rustix::process::{Resource, getrlimit};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
@@ -214,6 +214,20 @@ async fn report_exits(hub: mpsc::Sender<ToHub>, mut exits: mpsc::Receiver<u32>) 
     }
 }
 
+/// Tells a store that was started again which sessions are here, and who directs.
+async fn tell_store(edge: &Edge, directs: Option<Epoch>) {
+    let report = Report {
+        ttl: edge.config.store.lease_ttl,
+        sessions: edge.sessions.records(),
+        director: directs.map(|epoch| (edge.id, epoch)),
+        ..Report::default()
+    };
+    match edge.store.report(report).await {
+        Ok(told) => tracing::info!(settled = told.settled, generation = told.generation, "told the store"),
+        Err(error) => tracing::info!(%error, "the store did not take the report"),
+    }
+}
+
 /// Takes the right to direct, keeps it, and says so. A store that does not answer keeps it alive until
 /// it would have expired.
 async fn hold_director_lease(edge: Arc<Edge>, readiness: Readiness) {
@@ -233,6 +247,10 @@ async fn hold_director_lease(edge: Arc<Edge>, readiness: Readiness) {
             Ok(None) => {
                 readiness.not_ready("another atlas directs this world");
                 None
+            }
+            Err(StoreError::Unsettled) => {
+                tell_store(&edge, directs).await;
+                directs.filter(|_| confirmed.elapsed() < ttl * 4 / 5)
             }
             Err(error) => {
                 readiness.not_ready(format!("the store does not answer: {error}"));

@@ -43,6 +43,8 @@ pub enum Mutant {
     NoLeaseCheck,
     /// Store: what was asked is answered before it is committed.
     AckBeforeCommit,
+    /// Store: one that was started again decides at once and hears no reports.
+    ReportsUnheard,
     /// Shell: a move is asked for, and the state that it names is written nowhere.
     MoveWithoutState,
     /// Edge: frames and attaches of any epoch pass.
@@ -53,7 +55,7 @@ pub enum Mutant {
 
 /// Every guard by the name that `HORIZON_MUTANT` has for it.
 #[cfg(feature = "mutants")]
-const NAMES: [(&str, Mutant); 16] = [
+const NAMES: [(&str, Mutant); 17] = [
     ("resume-without-cas", Mutant::ResumeWithoutCas),
     ("final-before-flush", Mutant::FinalBeforeFlush),
     ("activate-on-final", Mutant::ActivateOnFinal),
@@ -67,6 +69,7 @@ const NAMES: [(&str, Mutant); 16] = [
     ("never-silent", Mutant::NeverSilent),
     ("no-lease-check", Mutant::NoLeaseCheck),
     ("ack-before-commit", Mutant::AckBeforeCommit),
+    ("reports-unheard", Mutant::ReportsUnheard),
     ("move-without-state", Mutant::MoveWithoutState),
     ("any-epoch-passes", Mutant::AnyEpochPasses),
     ("nothing-again", Mutant::NothingAgain),

@@ -353,6 +353,11 @@ impl Tables for Database {
         )
     }
 
+    fn put_generation(&mut self, generation: u16) -> rusqlite::Result<()> {
+        self.generation = generation;
+        self.execute("UPDATE meta SET generation = ?1", params![generation])
+    }
+
     fn put_tick(&mut self, world: WorldId, tick: Tick) -> rusqlite::Result<()> {
         self.execute(
             "INSERT INTO world (world, tick_high) VALUES (?1, ?2)

@@ -34,7 +34,7 @@ pub use faulty::{Faults, Faulty};
 pub use memory::Memory;
 pub use redis::Redis;
 pub use remote::Remote;
-pub use request::{Backend, Reply, Request};
+pub use request::{Backend, Known, Reply, Report, Reported, Request};
 pub use server::Server;
 pub use sqlite::{Commit, Sqlite};
 pub use store::{AcquireError, LeaseError, SealingKey, StateStore, StoreError};

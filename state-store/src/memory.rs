@@ -45,6 +45,15 @@ impl Memory {
         Self { world, state: Arc::clone(&self.state) }
     }
 
+    /// Another store with the same data, as a backup is.
+    pub fn copy(&self) -> Self {
+        let state = self.state.lock().expect("no request panics");
+        let State { env, opened, tables, .. } = &*state;
+        let state =
+            State { env: env.clone(), opened: *opened, tables: tables.clone(), worlds: BTreeMap::new() };
+        Self { world: self.world, state: Arc::new(Mutex::new(state)) }
+    }
+
     /// Forgets what a restart of a store forgets: deadlines, and nothing else. Handles stay valid.
     pub fn restart(&self) {
         let mut state = self.state.lock().expect("no request panics");
@@ -56,7 +65,7 @@ impl Memory {
     pub fn perform(&self, request: Request) -> Reply {
         let State { env, opened, tables, worlds } = &mut *self.state.lock().expect("no request panics");
         let world = worlds.entry(self.world).or_insert_with(|| {
-            let Ok(world) = World::load(self.world, FIRST_GENERATION, tables, *opened);
+            let Ok(world) = World::load(self.world, tables.generation, tables, *opened);
             world
         });
         let Ok(reply) = world.perform(tables, env, request);
@@ -71,12 +80,25 @@ impl Backend for Memory {
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone)]
 struct Maps {
+    generation: u16,
     records: BTreeMap<(WorldId, EntityKey), Record>,
     sessions: BTreeMap<(WorldId, PlayerId), SessionRecord>,
     keys: BTreeMap<WorldId, Vec<SealingKey>>,
     worlds: BTreeMap<WorldId, StoredWorld>,
+}
+
+impl Default for Maps {
+    fn default() -> Self {
+        Self {
+            generation: FIRST_GENERATION,
+            records: BTreeMap::new(),
+            sessions: BTreeMap::new(),
+            keys: BTreeMap::new(),
+            worlds: BTreeMap::new(),
+        }
+    }
 }
 
 impl Tables for Maps {
@@ -134,6 +156,11 @@ impl Tables for Maps {
 
     fn put_director(&mut self, world: WorldId, lease: &StoredLease<EdgeId>) -> Result<(), Infallible> {
         self.worlds.entry(world).or_default().director = *lease;
+        Ok(())
+    }
+
+    fn put_generation(&mut self, generation: u16) -> Result<(), Infallible> {
+        self.generation = generation;
         Ok(())
     }
 

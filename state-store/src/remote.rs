@@ -38,6 +38,9 @@ const MIN_BACKOFF: Duration = Duration::from_millis(5);
 /// The longest wait between two attempts: short, because a store restarts in milliseconds.
 const MAX_BACKOFF: Duration = Duration::from_millis(200);
 
+/// Before a request is repeated that a store did not decide because it had just been started.
+pub(crate) const UNSETTLED_PAUSE: Duration = Duration::from_millis(50);
+
 /// Requests without an answer; callers wait beyond that.
 const MAX_IN_FLIGHT: usize = 1024;
 
@@ -110,6 +113,13 @@ impl Backend for Remote {
         let deadline = Instant::now() + CALL_TIMEOUT;
         loop {
             match tokio::time::timeout_at(deadline, self.attempt(&payload, &sent)).await {
+                // A player who logs in should not notice.
+                Ok(Some(Reply::Failed(StoreError::Unsettled)))
+                    if request.waits() && Instant::now() + UNSETTLED_PAUSE < deadline =>
+                {
+                    tokio::time::sleep(UNSETTLED_PAUSE).await;
+                    sent.store(false, Ordering::Release);
+                }
                 Ok(Some(reply)) => return Ok(reply),
                 // The next attempt waits in the queue until there is a connection again.
                 Ok(None) if request.is_repeatable() && !self.queue.is_closed() => {}

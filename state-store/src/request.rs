@@ -46,9 +46,57 @@ pub enum Request {
     SealingKeys,
     /// [`StateStore::tick_high`].
     TickHigh,
+    /// [`StateStore::report`].
+    Report(Box<Report>),
+}
+
+/// What a process knows of a world, for a store that may have lost it.
+#[derive(Archive, Serialize, Deserialize, Debug, Clone, PartialEq, Default)]
+pub struct Report {
+    /// A region server's lease.
+    pub lease: Option<Lease>,
+    /// For how long a lease is put in again that the store has lost.
+    pub ttl: Duration,
+    /// The last tick simulated under it.
+    pub tick: Tick,
+    /// What it owns.
+    pub entities: Vec<Known>,
+    /// Sessions whose sockets an edge holds.
+    pub sessions: Vec<(PlayerId, SessionRecord)>,
+    /// An edge, and the epoch under which it directs.
+    pub director: Option<(EdgeId, Epoch)>,
+}
+
+/// One entity in a [`Report`].
+#[derive(Archive, Serialize, Deserialize, Debug, Clone, PartialEq)]
+pub struct Known {
+    /// Which.
+    pub key: EntityKey,
+    /// The epoch under which it is owned.
+    pub epoch: Epoch,
+    /// What to put in again if the store has lost that; region, holder and epoch in it are not read.
+    /// Absent at first: most stores have lost nothing.
+    pub record: Option<Record>,
+}
+
+/// What a store makes of a [`Report`].
+#[derive(Archive, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
+pub struct Reported {
+    /// Whether the store decides again.
+    pub settled: bool,
+    /// The generation of epochs that are granted from now on.
+    pub generation: u16,
+    /// Keys that the store has lost: report them once more with their records.
+    pub missing: Vec<EntityKey>,
 }
 
 impl Request {
+    /// Whether a client waits by itself for a store that is unsettled. Holders of leases have to report
+    /// instead, and ask themselves.
+    pub(crate) const fn waits(&self) -> bool {
+        matches!(self, Self::Acquire(..) | Self::CasSession(_) | Self::Evict(..))
+    }
+
     /// Whether asking twice answers the same, so that a client may repeat it by itself after a
     /// lost answer. The others answer [`StoreError::Unknown`], and their callers repeat them.
     pub fn is_repeatable(&self) -> bool {
@@ -90,6 +138,8 @@ pub enum Reply {
     SealingKeys(Vec<SealingKey>),
     /// To [`Request::TickHigh`].
     Tick(Tick),
+    /// To [`Request::Report`].
+    Reported(Reported),
     /// To any request.
     Failed(StoreError),
 }
@@ -201,6 +251,14 @@ impl<B: Backend> StateStore for B {
 
     async fn sealing_keys(&self) -> Result<Vec<SealingKey>, StoreError> {
         ask!(self, Request::SealingKeys, Reply::SealingKeys(keys) => keys)
+    }
+
+    async fn report(&self, report: Report) -> Result<Reported, LeaseError> {
+        match self.call(Request::Report(Box::new(report))).await? {
+            Reply::Reported(reported) => Ok(reported),
+            Reply::Lost => Err(LeaseError::Lost),
+            other => Err(mismatch(&other).into()),
+        }
     }
 
     async fn tick_high(&self) -> Result<Tick, StoreError> {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::request::{Report, Reported};
 use async_trait::async_trait;
 use horizon_handoff::{
     CasOutcome, CasRequest, EntityKey, Lease, Record, SessionCas, SessionOutcome, SessionRecord,
@@ -99,6 +100,14 @@ pub trait StateStore: Send + Sync + 'static {
     /// At least as high as every tick of a renewal or a record. Live it is exact; after a restart of
     /// the store it may be up to a second of ticks above.
     async fn tick_high(&self) -> Result<Tick, StoreError>;
+
+    /// Tells a store that answers [`StoreError::Unsettled`] what this process knows, so that nothing is
+    /// lost that the store has lost. Harmless to repeat, also to a store that is settled.
+    ///
+    /// # Errors
+    ///
+    /// [`LeaseError::Lost`] where the reported lease is not the current one.
+    async fn report(&self, report: Report) -> Result<Reported, LeaseError>;
 }
 
 /// A key that every edge of a world seals its tickets with.
@@ -125,6 +134,10 @@ pub enum StoreError {
     /// Nothing was changed. Go on degraded and try again.
     #[error("the store does not answer: {0}")]
     Unavailable(String),
+    /// The store was started again and waits for reports before it decides anything: report, go on
+    /// degraded and ask again. Nothing was changed.
+    #[error("the store was started again and decides nothing yet")]
+    Unsettled,
     /// The store will never serve this request: a caller's mistake.
     #[error("the store refuses the request: {0}")]
     Refused(String),

@@ -32,6 +32,8 @@ pub(crate) trait Tables {
         lease: &StoredLease<WorkerId>,
     ) -> Result<(), Self::Error>;
     fn put_director(&mut self, world: WorldId, lease: &StoredLease<EdgeId>) -> Result<(), Self::Error>;
+    /// The generation is one for all worlds.
+    fn put_generation(&mut self, generation: u16) -> Result<(), Self::Error>;
     fn put_tick(&mut self, world: WorldId, tick: Tick) -> Result<(), Self::Error>;
     /// Everything that is held in memory while the store runs.
     fn load(&mut self, world: WorldId) -> Result<StoredWorld, Self::Error>;

@@ -5,6 +5,8 @@
 //! renew while the store is away is not robbed. Expiry alone takes nothing from a holder: it only
 //! lets another worker acquire, with a higher epoch.
 
+mod settling;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -15,6 +17,7 @@ use horizon_handoff::{
 };
 use horizon_model::{EdgeId, Epoch, RegionId, TICKS_PER_SECOND, Tick, WorkerId, WorldId};
 
+use self::settling::{Settling, UNSETTLED, decides};
 use crate::env::Env;
 use crate::request::{Reply, Request};
 use crate::store::SealingKey;
@@ -33,6 +36,7 @@ pub(crate) struct World {
     tick_high: Tick,
     /// What the tables hold; never below `tick_high`.
     tick_stored: Tick,
+    settling: Option<Settling>,
 }
 
 impl World {
@@ -45,10 +49,12 @@ impl World {
     ) -> Result<Self, T::Error> {
         let stored = tables.load(id)?;
         let revive = |(region, lease)| (region, Grant::revive(lease, opened));
+        let leases = stored.leases.into_iter().map(revive).collect();
         Ok(Self {
             id,
             generation,
-            leases: stored.leases.into_iter().map(revive).collect(),
+            settling: Settling::after_start(&leases, opened),
+            leases,
             director: Grant::revive(stored.director, opened),
             tick_high: stored.tick,
             tick_stored: stored.tick,
@@ -63,7 +69,11 @@ impl World {
         env: &Env,
         request: Request,
     ) -> Result<Reply, T::Error> {
+        if !self.is_settled(tables, env.now())? && decides(&request) {
+            return Ok(UNSETTLED);
+        }
         Ok(match request {
+            Request::Report(report) => self.report(tables, env.now(), *report)?,
             Request::Generation => Reply::Generation(self.generation),
             Request::Acquire(region, worker, ttl) => self.acquire(tables, env.now(), region, worker, ttl)?,
             Request::Renew(lease, ttl, tick) => self.renew(tables, env.now(), &lease, ttl, tick)?,

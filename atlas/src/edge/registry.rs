@@ -4,6 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use horizon_handoff::SessionRecord;
 use horizon_model::{Epoch, PlayerId, RegionId, Tick};
 use horizon_protocol::client::EventName;
 use horizon_protocol::link::AttachRecord;
@@ -90,7 +91,7 @@ pub struct Registry {
 
 #[derive(Debug)]
 struct Entry {
-    epoch: Epoch,
+    record: SessionRecord,
     serial: u64,
     inbox: mpsc::Sender<ToSession>,
     overflowed: Arc<AtomicBool>,
@@ -113,30 +114,38 @@ impl Inbox {
 }
 
 impl Registry {
-    /// Makes a session of epoch `epoch` the player's current one and tells the one before. `None` where
+    /// Makes the session of `record` the player's current one and tells the one before. `None` where
     /// a newer one is there already.
-    pub fn enter(&self, player: PlayerId, epoch: Epoch) -> Option<Inbox> {
+    pub fn enter(&self, player: PlayerId, record: SessionRecord) -> Option<Inbox> {
         let (inbox, messages) = mpsc::channel(INBOX_MESSAGES);
         let overflowed = Arc::new(AtomicBool::new(false));
         let mut entries = self.entries();
         let serial = match entries.get(&player) {
-            Some(known) if known.epoch > epoch => return None,
+            Some(known) if known.record.epoch > record.epoch => return None,
             Some(known) => {
-                let _ = known.inbox.try_send(ToSession::Replaced(known.epoch));
+                let _ = known.inbox.try_send(ToSession::Replaced(known.record.epoch));
                 known.serial + 1
             }
             None => 0,
         };
-        entries.insert(player, Entry { epoch, serial, inbox, overflowed: overflowed.clone() });
+        entries.insert(player, Entry { record, serial, inbox, overflowed: overflowed.clone() });
         Some(Inbox { messages, overflowed, serial })
     }
 
     /// Forgets the session, unless another one is there meanwhile.
     pub fn leave(&self, player: PlayerId, epoch: Epoch, inbox: &Inbox) {
         let mut entries = self.entries();
-        if entries.get(&player).is_some_and(|known| known.epoch == epoch && known.serial == inbox.serial) {
+        if entries
+            .get(&player)
+            .is_some_and(|known| known.record.epoch == epoch && known.serial == inbox.serial)
+        {
             entries.remove(&player);
         }
+    }
+
+    /// The records of all sessions here, as this edge won them.
+    pub fn records(&self) -> Vec<(PlayerId, SessionRecord)> {
+        self.entries().iter().map(|(player, entry)| (*player, entry.record)).collect()
     }
 
     /// Remembers how a session ended: a region that takes the player over at that moment has not heard.
@@ -206,6 +215,8 @@ impl Entry {
 
 #[cfg(test)]
 mod tests {
+    use horizon_model::{EdgeId, SessionId};
+
     use super::*;
 
     const P: PlayerId = PlayerId(7);
@@ -214,16 +225,20 @@ mod tests {
         Epoch::new(1, n)
     }
 
+    fn record(n: u64) -> SessionRecord {
+        SessionRecord { session: SessionId(1), epoch: epoch(n), nonce: n, edge: EdgeId(1) }
+    }
+
     #[test]
     fn the_newest_session_of_a_player_replaces_the_others() {
         let registry = Registry::default();
-        let mut old = registry.enter(P, epoch(1)).expect("first");
-        let new = registry.enter(P, epoch(2)).expect("second");
-        assert!(registry.enter(P, epoch(1)).is_none(), "a late older one");
+        let mut old = registry.enter(P, record(1)).expect("first");
+        let new = registry.enter(P, record(2)).expect("second");
+        assert!(registry.enter(P, record(1)).is_none(), "a late older one");
         assert!(matches!(old.messages.try_recv(), Ok(ToSession::Replaced(e)) if e == epoch(1)));
         registry.leave(P, epoch(1), &old);
         assert_eq!(registry.len(), 1, "an old session does not take the new one with it");
-        let again = registry.enter(P, epoch(2)).expect("the same attempt repeated");
+        let again = registry.enter(P, record(2)).expect("the same attempt repeated");
         registry.leave(P, epoch(2), &new);
         assert_eq!(registry.len(), 1);
         registry.leave(P, epoch(2), &again);
@@ -233,7 +248,7 @@ mod tests {
     #[test]
     fn a_full_inbox_is_noticed() {
         let registry = Registry::default();
-        let inbox = registry.enter(P, epoch(1)).expect("first");
+        let inbox = registry.enter(P, record(1)).expect("first");
         registry.send_all((0..INBOX_MESSAGES).map(|_| (P, ToSession::Routes)));
         assert!(!inbox.has_overflowed());
         registry.send(P, ToSession::Routes);

@@ -30,12 +30,12 @@ pub(super) async fn greet(edge: Arc<Edge>, mut socket: Socket, spelling: Spellin
             return farewell(&mut socket, None, CloseCode::Policy, "no hello in time").await;
         }
     };
-    let stay = match claim(&edge, &hello, spelling).await {
-        Ok(stay) => stay,
+    let (stay, record) = match claim(&edge, &hello, spelling).await {
+        Ok(claimed) => claimed,
         Err(refused) => return refuse(&edge, &mut socket, spelling, refused).await,
     };
     admission.greeted();
-    let Some(inbox) = edge.sessions.enter(stay.player, stay.session_epoch) else {
+    let Some(inbox) = edge.sessions.enter(stay.player, record) else {
         let message = "another connection took the session meanwhile".to_owned();
         let refused = Refused { reason: RefusedReason::Ticket, message };
         return refuse(&edge, &mut socket, spelling, refused).await;
@@ -81,7 +81,7 @@ fn version(theirs: u16) -> Refused {
 }
 
 /// Who it is, and the session that begins or goes on.
-async fn claim(edge: &Edge, hello: &Hello, spelling: Spelling) -> Result<Stay, Refused> {
+async fn claim(edge: &Edge, hello: &Hello, spelling: Spelling) -> Result<(Stay, SessionRecord), Refused> {
     let world = &edge.config.world;
     let identity = identify(world.id, &world.map, edge.config.atlas.development_guests, hello)
         .map_err(|error| Refused { reason: error.reason(), message: error.to_string() })?;
@@ -89,7 +89,7 @@ async fn claim(edge: &Edge, hello: &Hello, spelling: Spelling) -> Result<Stay, R
         Some(resume) => go_on(edge, &identity, hello.nonce, &resume.ticket).await?,
         None => begin(edge, &identity, hello.nonce).await?,
     };
-    Ok(Stay {
+    let stay = Stay {
         player: identity.player,
         name: identity.name,
         session: record.session,
@@ -98,7 +98,8 @@ async fn claim(edge: &Edge, hello: &Hello, spelling: Spelling) -> Result<Stay, R
         resumed: hello.resume.is_some(),
         events: hello.resume.as_ref().map_or(0, |resume| resume.events),
         spawn: Pose::at(identity.spawn.unwrap_or(world.spawn)),
-    })
+    };
+    Ok((stay, record))
 }
 
 /// An earlier session goes on: whoever raises its epoch from what the ticket says has it.

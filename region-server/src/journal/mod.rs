@@ -24,5 +24,5 @@ mod writer;
 pub use record::{
     Cut, EarlyPost, EntityPut, Gone, Inbound, JournalRecord, Outbound, Snapshot, Staged, TickRecord, bury,
 };
-pub use segment::{JournalError, Recovered, Segment, recover};
+pub use segment::{JournalError, Recovered, Segment, highest_lease, recover};
 pub use writer::{Fence, FenceError, JournalBehind, JournalWriter, Written};

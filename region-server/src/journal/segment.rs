@@ -132,6 +132,18 @@ impl Segment {
     }
 }
 
+/// The highest lease under which anything was written in `folder`.
+///
+/// # Errors
+///
+/// [`JournalError::Io`]
+pub fn highest_lease(folder: &Path) -> Result<Option<Epoch>, JournalError> {
+    if !folder.exists() {
+        return Ok(None);
+    }
+    Ok(parts(folder)?.into_iter().map(|(lease, _, _)| lease).max())
+}
+
 /// Reads what the holders before `lease` left behind. The caller holds `lease` already, so nothing
 /// that an earlier holder appends from now on can be acknowledged.
 ///

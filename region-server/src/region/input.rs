@@ -1,11 +1,14 @@
 //! Everything that can make a region advance, and everything it asks for.
 
 use horizon_handoff::target::StagedState;
+use std::collections::BTreeSet;
+
 use horizon_handoff::{CasOutcome, CasRequest, Record};
 use horizon_model::{EdgeId, Epoch, HandoffId, RegionId, Tick, WorkerId};
 use horizon_protocol::link::{
     EdgeToRegion, EntityKey, GhostBatch, Lane, RegionToEdge, RegionToRegion, StateBatch,
 };
+use horizon_state_store::Report;
 
 use crate::journal::{Snapshot, Staged, TickRecord};
 
@@ -43,6 +46,8 @@ pub enum Input {
         /// Nanoseconds of grid time when the request left.
         started_ns: u64,
     },
+    /// The store was started again and asks what is owned here; in particular, with their states, these.
+    StoreAsks(BTreeSet<EntityKey>),
     /// Another holder has the region: fall silent.
     LeaseLost,
     /// Save and give the region back.
@@ -72,6 +77,8 @@ pub enum Output {
     Cas(Vec<CasRequest>),
     /// Read a record.
     Lookup(EntityKey),
+    /// Tell a store that was started again.
+    Report(Box<Report>),
     /// Everything is saved and told: release the lease.
     Retired(RegionId),
     /// The lease is lost: stop without another word.

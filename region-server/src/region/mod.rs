@@ -23,6 +23,7 @@ mod report;
 mod session;
 mod step;
 mod taking;
+mod witness;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -158,6 +159,7 @@ impl Region {
                 let started = Duration::from_nanos(started_ns);
                 self.keeper.handle(self.now, lease::Input::Renewed { started });
             }
+            Input::StoreAsks(missing) => self.tell_store(&missing),
             Input::LeaseLost => self.supersede(),
             Input::Retire => self.retire(),
         }

@@ -51,14 +51,14 @@ enum NamedStateError {
 
 /// A takeover in progress.
 pub struct Recovery {
-    lease: Lease,
-    state: Snapshot,
+    pub(super) lease: Lease,
+    pub(super) state: Snapshot,
     staged: Vec<Staged>,
     fresh: bool,
     claims: Vec<Claim>,
     implicit: Vec<(EntityKey, Capsule)>,
     won: Vec<(EntityKey, Epoch, Capsule)>,
-    nonces: Nonces,
+    pub(super) nonces: Nonces,
 }
 
 impl Recovery {

@@ -15,6 +15,7 @@ mod event;
 mod handle;
 mod hub;
 mod place;
+mod report;
 mod thread;
 
 use std::net::SocketAddr;

@@ -7,13 +7,14 @@ use std::time::Duration;
 use horizon_handoff::{CasOutcome, Lease};
 use horizon_model::{ChannelSpec, ObjectSchema, RegionId, RegionMap, TICKS_PER_SECOND};
 use horizon_protocol::link::{EntityKey, Placement};
-use horizon_state_store::{AcquireError, StateStore, StoreError};
+use horizon_state_store::{AcquireError, LeaseError, StateStore, StoreError};
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 use tracing::info;
 
 use super::Shared;
 use super::event::{Event, Placed};
+use super::report::{above_the_journal, tell_journal};
 use super::thread::{self, Start};
 use crate::journal::{JournalError, Segment, recover};
 use crate::plugin::{LoadError, PluginHost};
@@ -37,6 +38,8 @@ pub(crate) enum PlaceError {
     Store(#[from] StoreError),
     #[error(transparent)]
     Journal(#[from] JournalError),
+    #[error("the store did not take what the journal knows: {0}")]
+    Report(LeaseError),
     #[error("the lease was lost while the region was recovered")]
     Lost,
 }
@@ -59,6 +62,7 @@ pub(crate) async fn place(
     let ttl = shared.config.store.lease_ttl;
     let started = shared.clock.grid_now().ok_or(PlaceError::Clock)?;
     let lease = shared.store.acquire(region, shared.id, ttl).await?;
+    let lease = above_the_journal(&shared, lease).await?;
     let result = take(&shared, host, lease, map, started, events).await;
     if result.is_err() {
         let _ = shared.store.release(&lease).await;
@@ -83,6 +87,7 @@ async fn take(
     .await
     .expect("reading a journal does not panic")?;
     let mut recovery = Recovery::new(lease, recovered.state, recovered.staged);
+    tell_journal(shared, &mut recovery).await?;
     let mut keys = recovery.keys();
     keys.extend(shared.store.owned(lease.region).await?.into_iter().map(|(key, _)| key));
     let asked: Vec<EntityKey> = keys.iter().copied().collect();

@@ -1,6 +1,6 @@
 //! The tick thread: owns the region, sleeps until the next tick or message, does what it says.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use horizon_model::{EdgeId, Tick, WorkerId};
 use horizon_service::clock::GridClock;
 use horizon_service::exit;
 use horizon_service::metrics::{Counter, Gauge, Histogram, Metrics, SECONDS};
-use horizon_state_store::{LeaseError, StateStore};
+use horizon_state_store::{LeaseError, StateStore, StoreError};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tracing::{error, info, warn};
@@ -21,6 +21,7 @@ use super::Shared;
 use super::asking::Asking;
 use super::event::Event;
 use super::handle::{RegionThread, ThreadInput, deliver};
+use super::report::tell;
 use crate::fault;
 use crate::journal::{Fence, FenceError, JournalWriter, Segment, Staged, Written};
 use crate::plugin::PluginHost;
@@ -132,6 +133,7 @@ async fn renew(shared: Arc<Shared>, lease: Lease, inbox: SyncSender<ThreadInput>
         let input = match shared.store.renew(&lease, ttl, Tick::at(started)).await {
             Ok(()) => Input::LeaseRenewed { started_ns },
             Err(LeaseError::Lost) => Input::LeaseLost,
+            Err(LeaseError::Store(StoreError::Unsettled)) => Input::StoreAsks(BTreeSet::new()),
             Err(LeaseError::Store(error)) => {
                 warn!(region = %lease.region, %error, "the lease was not renewed");
                 continue;
@@ -374,6 +376,10 @@ impl Ticker {
                         let record = store.record(key).await.map_err(|_| ());
                         deliver(&inbox, ThreadInput::Region(Input::Record(key, record))).await;
                     });
+                }
+                Output::Report(report) => {
+                    let (store, inbox) = (Arc::clone(&self.shared.store), self.inbox.clone());
+                    self.runtime.spawn(tell(store, *report, inbox));
                 }
                 Output::Retired(_) => self.ended = Some(true),
                 Output::Superseded => self.ended = Some(false),

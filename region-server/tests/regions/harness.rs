@@ -413,6 +413,7 @@ impl Harness {
                     self.plan(at, Happening::ToRegion(id, lease.epoch, Input::Durable(tick)));
                 }
                 Output::Rotate(..) => {}
+                Output::Report(_) => panic!("the store of these tests is never started again"),
                 Output::Stage(state) => {
                     let staged = Staged::from(&state);
                     let handoff = staged.handoff;

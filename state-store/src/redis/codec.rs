@@ -11,7 +11,7 @@ use redis::Value;
 
 use super::scripts::Script;
 use crate::env::Env;
-use crate::request::{Reply, Request};
+use crate::request::{Reply, Report, Reported, Request};
 use crate::store::{SealingKey, StoreError};
 
 /// Bytes of a record in front of its capsule.
@@ -95,6 +95,7 @@ pub(super) fn encode(request: &Request, env: &Env) -> Call {
         Request::AcquireDirector(edge, ttl) => Call::new(Script::Director, [&held_by(edge.0), &millis(*ttl)]),
         Request::SealingKeys => Call::new(Script::Keys, [&env.secret()]),
         Request::TickHigh => Call::read("tick", ""),
+        Request::Report(told) => Call { script: Script::Report, arguments: report(told) },
     }
 }
 
@@ -183,6 +184,15 @@ fn read(request: Request, mut answer: std::vec::IntoIter<Value>) -> Option<Reply
             Reply::SealingKeys(keys)
         }
         Request::TickHigh => Reply::Tick(Tick(number(&first)?)),
+        Request::Report(_) => match first {
+            Value::Int(settled) => {
+                let generation = u16::try_from(integer(&answer.next()?)?).ok()?;
+                let missing = list(answer.next()?)?.iter().map(key).collect::<Option<_>>()?;
+                Reply::Reported(Reported { settled: settled == 1, generation, missing })
+            }
+            word if bytes(&word)? == b"lost" => Reply::Lost,
+            _ => return None,
+        },
     })
 }
 
@@ -236,6 +246,52 @@ fn row(request: &CasRequest) -> Vec<u8> {
     row.extend(tick.0.to_be_bytes());
     row.extend(name(*key).into_bytes());
     row
+}
+
+/// A report, as `report.lua` reads it.
+fn report(report: &Report) -> Vec<Vec<u8>> {
+    let Report { lease, ttl, tick, entities, sessions, director } = report;
+    let mut arguments = match lease {
+        Some(lease) => {
+            let epoch = lease.epoch.0.to_be_bytes().to_vec();
+            vec![lease.region.0.to_be_bytes().to_vec(), held_by(lease.worker.0).to_vec(), epoch]
+        }
+        None => vec![Vec::new(); 3],
+    };
+    arguments.extend([millis(*ttl), tick.0.to_be_bytes().to_vec()]);
+    arguments.extend(match director {
+        Some((edge, epoch)) => [held_by(edge.0).to_vec(), epoch.0.to_be_bytes().to_vec()],
+        None => [Vec::new(), Vec::new()],
+    });
+    arguments.extend([entities.len(), sessions.len()].map(|count| count.to_string().into_bytes()));
+    for known in entities {
+        let (head, capsule) = match &known.record {
+            Some(record) => (head(record), record.capsule.here().unwrap_or_default().to_vec()),
+            None => (Vec::new(), Vec::new()),
+        };
+        arguments.extend([name(known.key).into_bytes(), known.epoch.0.to_be_bytes().to_vec(), head, capsule]);
+    }
+    for (player, session) in sessions {
+        let mut packed = Vec::with_capacity(SESSION_BYTES);
+        packed.extend(session.session.0.to_be_bytes());
+        packed.extend(session.nonce.to_be_bytes());
+        packed.extend(session.edge.0.to_be_bytes());
+        packed.extend(session.epoch.0.to_be_bytes());
+        arguments.extend([player.to_string().into_bytes(), packed]);
+    }
+    arguments
+}
+
+/// What stands before the capsule; epoch, region and holder are the script's business.
+fn head(record: &Record) -> Vec<u8> {
+    let mut head = vec![0; 27];
+    head.extend(record.handoff.0.to_be_bytes());
+    head.extend(record.applied.to_be_bytes());
+    head.extend(record.tick.0.to_be_bytes());
+    if let Kept::Journal { .. } = record.capsule {
+        head.extend(state(&record.capsule));
+    }
+    head
 }
 
 /// From two fields; `Some(None)` where both are absent.

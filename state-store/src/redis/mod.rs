@@ -23,13 +23,14 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use horizon_model::WorldId;
-use redis::{ErrorKind, RedisError, ServerErrorKind};
+use redis::{ErrorKind, RedisError, ServerErrorKind, Value};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout_at};
 
 use self::address::Address;
 use self::dial::{CALL_TIMEOUT, Link, MIN_BACKOFF, Purpose, Refusal, dial, keep_connected, wait};
 use crate::env::Env;
+use crate::remote::UNSETTLED_PAUSE;
 use crate::request::{Backend, Reply, Request};
 use crate::store::StoreError;
 
@@ -137,6 +138,11 @@ impl fmt::Debug for Redis {
     }
 }
 
+/// Whether a script did not decide because the server has just been started.
+fn is_unsettled(answer: &[Value]) -> bool {
+    matches!(answer, [Value::BulkString(word)] if word == b"unsettled")
+}
+
 /// What became of a call that failed.
 enum Fate {
     /// It was not carried out, and may be on another connection.
@@ -188,6 +194,17 @@ impl Backend for Redis {
             let time = time(&self.env, self.clock);
             let ran = timeout_at(deadline, link.run(&self.purpose.meta, &time, &call)).await;
             let error = match ran {
+                Ok(Ok(answer)) if is_unsettled(&answer) => {
+                    // A player who logs in should not notice. Time that only a test moves is not waited for.
+                    if self.clock == Clock::Server
+                        && request.waits()
+                        && Instant::now() + UNSETTLED_PAUSE < deadline
+                    {
+                        tokio::time::sleep(UNSETTLED_PAUSE).await;
+                        continue;
+                    }
+                    return Ok(Reply::Failed(StoreError::Unsettled));
+                }
                 Ok(Ok(answer)) => return codec::decode(request, answer.into_iter().skip(1).collect()),
                 Ok(Err(error)) => Some(error),
                 Err(_) => None,

@@ -18,10 +18,11 @@ pub(super) enum Script {
     Director,
     Keys,
     Read,
+    Report,
 }
 
 /// What each of them is, in the order of [`Script`].
-pub(super) const SOURCES: [&str; 8] = [
+pub(super) const SOURCES: [&str; 9] = [
     script!("open.lua"),
     script!("acquire.lua"),
     script!("lease.lua"),
@@ -30,4 +31,5 @@ pub(super) const SOURCES: [&str; 8] = [
     script!("director.lua"),
     script!("keys.lua"),
     script!("read.lua"),
+    script!("report.lua"),
 ];

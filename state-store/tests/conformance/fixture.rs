@@ -38,6 +38,10 @@ pub(crate) trait Fixture {
     async fn open(&self, world: WorldId) -> Self::Store;
     /// Ends the store and starts it on the same data. Handles of before need not work.
     async fn restart(&mut self);
+    /// Keeps a copy of the data as they are now, restarting where that needs it.
+    async fn keep(&mut self);
+    /// Ends the store by force and starts it on the kept copy.
+    async fn put_back(&mut self);
     fn clock(&self) -> &Clock;
 }
 
@@ -45,13 +49,14 @@ pub(crate) trait Fixture {
 pub(crate) struct InMemory {
     clock: Clock,
     store: Memory,
+    kept: Option<Memory>,
 }
 
 impl InMemory {
     pub(crate) fn new() -> Self {
         let clock = Clock::default();
         let store = Memory::new(WORLD, clock.env());
-        Self { clock, store }
+        Self { clock, store, kept: None }
     }
 }
 
@@ -63,6 +68,15 @@ impl Fixture for InMemory {
     }
 
     async fn restart(&mut self) {
+        self.store.restart();
+    }
+
+    async fn keep(&mut self) {
+        self.kept = Some(self.store.copy());
+    }
+
+    async fn put_back(&mut self) {
+        self.store = self.kept.take().expect("it was kept");
         self.store.restart();
     }
 
@@ -103,6 +117,20 @@ impl Fixture for File {
         self.store = open_file(&self.folder, &self.clock);
     }
 
+    async fn keep(&mut self) {
+        self.store.close().await;
+        std::fs::copy(self.folder.path().join("world.sqlite"), self.folder.path().join("kept"))
+            .expect("copied");
+        self.store = open_file(&self.folder, &self.clock);
+    }
+
+    async fn put_back(&mut self) {
+        self.store.close().await;
+        std::fs::rename(self.folder.path().join("kept"), self.folder.path().join("world.sqlite"))
+            .expect("put back");
+        self.store = open_file(&self.folder, &self.clock);
+    }
+
     fn clock(&self) -> &Clock {
         &self.clock
     }
@@ -125,6 +153,12 @@ impl Socket {
         self.file.folder.path().join("store.sock")
     }
 
+    async fn stop(&mut self) {
+        let (stop, serving) = self.running.take().expect("running");
+        stop.send(()).expect("listens");
+        serving.await.expect("ends");
+    }
+
     async fn start(&mut self) {
         let server = Server::bind(&self.path(), self.file.store.clone()).await.expect("binds");
         let (stop, stopped) = oneshot::channel::<()>();
@@ -143,10 +177,20 @@ impl Fixture for Socket {
     }
 
     async fn restart(&mut self) {
-        let (stop, serving) = self.running.take().expect("running");
-        stop.send(()).expect("listens");
-        serving.await.expect("ends");
+        self.stop().await;
         self.file.restart().await;
+        self.start().await;
+    }
+
+    async fn keep(&mut self) {
+        self.stop().await;
+        self.file.keep().await;
+        self.start().await;
+    }
+
+    async fn put_back(&mut self) {
+        self.stop().await;
+        self.file.put_back().await;
         self.start().await;
     }
 

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use horizon_handoff::{
-    CasOutcome, CasRequest, EntityKey, Expect, Kept, LeaseGuard, SessionCas, SessionOutcome,
+    CasOutcome, CasRequest, EntityKey, Expect, Kept, LeaseGuard, Record, SessionCas, SessionOutcome,
+    SessionRecord,
 };
 use horizon_model::{
     EdgeId, EntityId, Epoch, HandoffId, PlayerId, RegionId, SessionId, TICKS_PER_SECOND, Tick, WorkerId,
 };
-use horizon_state_store::{Backend, Reply, Request};
+use horizon_state_store::{Backend, Known, Reply, Report, Request};
 use proptest::prelude::*;
 
 use crate::fixture::{File, Fixture, InMemory, WORLD};
@@ -50,6 +51,13 @@ fn key() -> impl Strategy<Value = EntityKey> {
     ]
 }
 
+fn kept() -> impl Strategy<Value = Kept> {
+    prop_oneof![
+        prop::collection::vec(any::<u8>(), 0..20).prop_map(Kept::Here),
+        (epoch(), any::<u64>()).prop_map(|(lease, hash)| Kept::Journal { lease, hash }),
+    ]
+}
+
 fn cas() -> impl Strategy<Value = CasRequest> {
     let expect = prop::option::of((epoch(), region()).prop_map(|(epoch, region)| Expect { epoch, region }));
     let guard = (region(), worker(), epoch()).prop_map(|(region, worker, lease)| LeaseGuard {
@@ -57,11 +65,7 @@ fn cas() -> impl Strategy<Value = CasRequest> {
         worker,
         lease,
     });
-    let capsule = prop_oneof![
-        prop::collection::vec(any::<u8>(), 0..20).prop_map(Kept::Here),
-        (epoch(), any::<u64>()).prop_map(|(lease, hash)| Kept::Journal { lease, hash }),
-    ];
-    let body = (0_u128..6, any::<u32>(), any::<u64>(), capsule, any::<bool>());
+    let body = (0_u128..6, any::<u32>(), any::<u64>(), kept(), any::<bool>());
     (key(), guard, expect, body).prop_map(|(key, guard, expect, (handoff, applied, tick, capsule, park))| {
         CasRequest {
             key,
@@ -88,6 +92,36 @@ fn cas_session() -> impl Strategy<Value = SessionCas> {
     )
 }
 
+fn report() -> impl Strategy<Value = Report> {
+    let record = (0_u128..6, kept()).prop_map(|(handoff, capsule)| Record {
+        epoch: Epoch::ZERO,
+        region: RegionId(0),
+        holder: None,
+        handoff: HandoffId(handoff),
+        applied: 7,
+        tick: Tick(7),
+        capsule,
+    });
+    let known = (key(), epoch(), prop::option::of(record));
+    let known = known.prop_map(|(key, epoch, record)| Known { key, epoch, record });
+    let session = (0_u128..2, epoch()).prop_map(|(player, epoch)| {
+        (PlayerId(player), SessionRecord { session: SessionId(1), epoch, nonce: 1, edge: EdgeId(1) })
+    });
+    let director = prop::option::of(((0_u64..2).prop_map(EdgeId), epoch()));
+    let lease = prop::option::weighted(0.8, lease());
+    let (entities, sessions) = (prop::collection::vec(known, 0..3), prop::collection::vec(session, 0..2));
+    (lease, 1_u64..100, 0_u64..500, entities, sessions, director).prop_map(
+        |(lease, ttl, tick, entities, sessions, director)| Report {
+            lease,
+            ttl: Duration::from_millis(ttl),
+            tick: Tick(tick),
+            entities,
+            sessions,
+            director,
+        },
+    )
+}
+
 fn request() -> impl Strategy<Value = Request> {
     let ttl = || (1_u64..100).prop_map(Duration::from_millis);
     prop_oneof![
@@ -106,6 +140,7 @@ fn request() -> impl Strategy<Value = Request> {
         2 => ((0_u64..2).prop_map(EdgeId), ttl()).prop_map(|(edge, ttl)| Request::AcquireDirector(edge, ttl)),
         1 => Just(Request::SealingKeys),
         1 => Just(Request::TickHigh),
+        2 => report().prop_map(|report| Request::Report(Box::new(report))),
     ]
 }
 

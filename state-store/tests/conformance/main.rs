@@ -2,6 +2,7 @@
 //! `redis-server`, where one is installed.
 
 mod fixture;
+mod generations;
 mod history;
 mod outage;
 mod process;
@@ -41,6 +42,10 @@ suite! {
     c7_refusals_are_told_apart,
     c8_unknown_then_retry_converges,
     c9_another_connection_reads_the_write,
+    c12_what_was_lost_is_put_in_again_in_a_new_generation,
+    c12_without_reports_the_generation_alone_tells_them_apart,
+    a_late_report_begins_a_generation,
+    a_plain_restart_keeps_the_generation,
     c13_capsule_sizes,
     c14_owned_is_consistent_under_moves,
     a_lease_outlives_a_restart_for_its_whole_length,

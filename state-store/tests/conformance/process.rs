@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
 use crate::fixture::WORLD;
-use crate::rows::{A, TTL, first, won};
+use crate::rows::{A, TTL, first, report_until_settled, won};
 
 /// For anything a process does on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -110,6 +110,7 @@ async fn c10_an_answered_cas_survives_sigkill() {
         for (key, record) in records {
             assert_eq!(store.record(key).await, Ok(Some(record)), "the client came back by itself");
         }
+        report_until_settled(&store, &mine).await;
         assert_eq!(store.confirm(&mine).await, Ok(()), "and the lease with it");
     }
     assert!(answered >= 300);
@@ -136,11 +137,12 @@ async fn sigterm_answers_and_ends_cleanly() {
     assert!(!folder.path().join("store.sock").exists(), "the socket is gone");
     assert_eq!(std::fs::metadata(folder.path().join("world.sqlite-wal")).map_or(0, |log| log.len()), 0);
     process = Process::start(folder.path());
+    report_until_settled(&store, &mine).await;
     for (n, call) in (0..).zip(calls) {
         // Answered before the end, or after the next start; never half.
         match call.await.expect("no call panics") {
             Ok(outcomes) => outcomes.into_iter().for_each(|outcome| drop(won(outcome))),
-            Err(StoreError::Unknown | StoreError::Unavailable(_)) => {
+            Err(StoreError::Unknown | StoreError::Unavailable(_) | StoreError::Unsettled) => {
                 for outcome in store.cas(batch(n)).await.expect("the store is back") {
                     won(outcome);
                 }
@@ -162,7 +164,16 @@ async fn calls_during_an_outage() {
     // Asked while nobody is there, answered when somebody is.
     let confirm = tokio::spawn({
         let store = store.clone();
-        async move { store.confirm(&mine).await }
+        async move {
+            loop {
+                match store.confirm(&mine).await {
+                    Err(LeaseError::Store(StoreError::Unsettled)) => {
+                        report_until_settled(&store, &mine).await
+                    }
+                    other => break other,
+                }
+            }
+        }
     });
     let write = tokio::spawn({
         let store = store.clone();
@@ -171,6 +182,7 @@ async fn calls_during_an_outage() {
             loop {
                 match store.cas(vec![request.clone()]).await {
                     Ok(outcomes) => break outcomes[0].clone(),
+                    Err(StoreError::Unsettled) => report_until_settled(&store, &mine).await,
                     // It left before the break was noticed.
                     Err(error) => assert_eq!(error, StoreError::Unknown),
                 }

@@ -75,6 +75,25 @@ impl Server {
         kill_process(Pid::from_child(child), signal).expect("the signal is delivered");
     }
 
+    /// Copies the append-only file. What was answered is in it.
+    pub(crate) fn keep(&self) {
+        let (from, to) = (self.path().join("appendonlydir"), self.path().join("kept"));
+        std::fs::create_dir(&to).expect("made");
+        for entry in std::fs::read_dir(from).expect("it appends") {
+            let entry = entry.expect("readable");
+            std::fs::copy(entry.path(), to.join(entry.file_name())).expect("copied");
+        }
+    }
+
+    /// SIGKILL, and a start on the copy.
+    pub(crate) fn put_back(&mut self) {
+        self.kill();
+        let (kept, data) = (self.path().join("kept"), self.path().join("appendonlydir"));
+        std::fs::remove_dir_all(&data).expect("removed");
+        std::fs::rename(kept, data).expect("put back");
+        self.run();
+    }
+
     /// SIGKILL, and its end.
     pub(crate) fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
@@ -112,6 +131,17 @@ impl Fixture for InRedis {
     async fn restart(&mut self) {
         self.server.kill();
         self.server.run();
+        // Leases run from the first connection after a restart.
+        self.open(WORLD).await;
+    }
+
+    async fn keep(&mut self) {
+        self.server.keep();
+        self.restart().await;
+    }
+
+    async fn put_back(&mut self) {
+        self.server.put_back();
         // Leases run from the first connection after a restart.
         self.open(WORLD).await;
     }

@@ -34,6 +34,21 @@ pub(crate) fn command(folder: &Path) -> Command {
     command
 }
 
+/// The folder of the append-only file, and of its copy.
+pub(crate) const DATA: &str = "appendonlydir";
+pub(crate) const KEPT: &str = "kept";
+
+/// Puts the files of one folder in the place of those of another.
+pub(crate) fn copy(folder: &Path, from: &str, to: &str) {
+    let (from, to) = (folder.join(from), folder.join(to));
+    let _ = std::fs::remove_dir_all(&to);
+    std::fs::create_dir(&to).expect("made");
+    for entry in std::fs::read_dir(from).expect("it is there") {
+        let entry = entry.expect("readable");
+        std::fs::copy(entry.path(), to.join(entry.file_name())).expect("copied");
+    }
+}
+
 /// What the configuration says about it.
 pub(crate) fn address(folder: &Path) -> String {
     format!("redis+unix://{}", folder.join("redis.sock").display())

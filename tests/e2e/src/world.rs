@@ -202,6 +202,17 @@ impl World {
         store.kill().await.expect("it was there");
     }
 
+    /// Copies what its redis-server has on the disk, as a backup does while it runs.
+    pub fn keep_store(&self) {
+        redis::copy(self.folder.path(), redis::DATA, redis::KEPT);
+    }
+
+    /// Puts that copy in the place of what is there; nobody may run on it.
+    pub fn put_back_store(&self) {
+        assert!(self.store.is_none(), "the server runs");
+        redis::copy(self.folder.path(), redis::KEPT, redis::DATA);
+    }
+
     /// Stops the world as an operator does, and asserts that nothing is left.
     pub async fn shutdown(&mut self) {
         let file = self.file();

@@ -1,4 +1,7 @@
 -- ARGV: time, region, holder, ttl.
+if not settled() then
+  return UNSETTLED
+end
 local region, holder = ARGV[2], ARGV[3]
 local grant = read_grant(redis.call('HGET', leases, region))
 local remaining = held_by_other(leases, region, grant, holder)

@@ -5,13 +5,12 @@
 -- A record is a hash of `capsule` and `head`:
 --   1 epoch, 9 region, 11 held?, 12 worker, 20 lease, 28 handoff, 44 applied, 48 tick,
 --   and of a named state 56 lease of the journal, 64 hash
+if not settled() then
+  return UNSETTLED
+end
 local MAX_CAPSULE_BYTES = 65536
 local own = generation()
 local latest = nil
-
-local function owned(region)
-  return world .. 'owned:' .. string.format('%04x', struct.unpack('>I2', region))
-end
 
 local function judge(row, capsule)
   if #capsule > MAX_CAPSULE_BYTES then

@@ -1,4 +1,7 @@
 -- ARGV: time, edge, ttl.
+if not settled() then
+  return UNSETTLED
+end
 local holder, ttl = ARGV[2], tonumber(ARGV[3])
 local grant = read_grant(redis.call('HGET', meta, 'director'))
 if held_by_other(meta, 'director', grant, holder) then

@@ -1,5 +1,8 @@
 -- ARGV: time, what to do, region, holder, epoch, ttl, tick; the last ones where they are needed. Whoever
 -- evicts names the epoch of the director's lease.
+if not settled() then
+  return UNSETTLED
+end
 local what, region, holder, epoch = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local grant = read_grant(redis.call('HGET', leases, region))
 local answer = 'lost'

@@ -4,6 +4,7 @@
 local meta = KEYS[1]
 local world = string.sub(meta, 1, -5)
 local leases = world .. 'leases'
+local reported = world .. 'reported'
 
 local ZERO_EPOCH = string.rep('\0', 8)
 local NOBODY = string.rep('\0', 9)
@@ -76,7 +77,52 @@ local function raise_tick(tick)
   end
 end
 
+local function owned(region)
+  return world .. 'owned:' .. string.format('%04x', struct.unpack('>I2', region))
+end
+
+-- Begins a generation above `seen`, which is not below the own one.
+local function raise_generation(seen)
+  redis.call('HSET', meta, 'generation', math.min(seen + 1, 65535))
+end
+
+-- Whether decisions may be made: `opened` is there from a start of the server until the holders of leases
+-- have reported, or until their leases have run out.
+local function settled()
+  local opened = redis.call('HGET', meta, 'opened')
+  if not opened then
+    return true
+  end
+  local longest, all = 0, true
+  local stored = redis.call('HGETALL', leases)
+  for i = 1, #stored, 2 do
+    local grant = read_grant(stored[i + 1])
+    if grant.holder ~= NOBODY then
+      longest = math.max(longest, grant.ttl)
+      all = all and redis.call('HGET', reported, stored[i]) == '1'
+    end
+  end
+  local waited = now() - tonumber(opened)
+  if waited < 0 then
+    -- The clock was set back.
+    redis.call('HSET', meta, 'opened', string.format('%.0f', now()))
+    waited = 0
+  end
+  if waited < longest and not (all and waited >= longest / 4) then
+    return false
+  end
+  if not all then
+    -- Who did not report may have been granted what nobody else knows.
+    raise_generation(generation())
+  end
+  redis.call('HDEL', meta, 'opened')
+  redis.call('DEL', reported)
+  return true
+end
+
 -- Every reply begins with this.
 local function stamp()
   return 'ok'
 end
+
+local UNSETTLED = { 'unsettled' }

@@ -1,4 +1,5 @@
 -- ARGV: time, what to read, and of what.
+settled()
 local what, of = ARGV[2], ARGV[3]
 if what == 'generation' then
   return { stamp(), generation() }

@@ -1,5 +1,8 @@
 -- ARGV: time, player, session, nonce, edge, expected epoch or empty. A session is stored as
 --   1 session, 17 nonce, 25 edge, 33 epoch
+if not settled() then
+  return UNSETTLED
+end
 local key = world .. 'session:' .. ARGV[2]
 local stored = redis.call('GET', key)
 local attempt = ARGV[3] .. ARGV[4]
