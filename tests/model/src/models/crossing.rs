@@ -307,7 +307,7 @@ impl Subject for Crossing<2> {
     const ABOUT: &'static str = "two regions: freeze, final, commit, reclaim, takeovers, zombies, hand-back";
 
     fn new(bound: Bound, without: Option<Mutant>) -> Self {
-        Self::with(2, bound.choose(3, 4), bound.choose(1, 2), without)
+        Self::with(2, 3, bound.choose(1, 2), without)
     }
 }
 

@@ -447,7 +447,7 @@ impl Subject for Generation {
     const ABOUT: &'static str = "a store that lost its latest writes, and the next generation";
 
     fn new(bound: Bound, without: Option<Mutant>) -> Self {
-        Self { inputs: bound.choose(1, 2), counts: bound.choose(4, 4), losses: bound.choose(1, 2), without }
+        Self { inputs: bound.choose(1, 2), counts: bound.choose(4, 4), losses: 1, without }
     }
 }
 

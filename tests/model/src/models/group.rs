@@ -228,8 +228,7 @@ impl Group {
     fn records_arrive(state: &mut State, to: u8, owners: [Owner; 2]) {
         let index = usize::from(to);
         let mut lost_attempt = false;
-        for member in 0..2 {
-            let owner = owners[member];
+        for (member, owner) in owners.into_iter().enumerate() {
             let role = &mut state.roles[index][member];
             let (epoch, is_keep) = match *role {
                 Role::Idle => continue,
