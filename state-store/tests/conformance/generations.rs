@@ -1,7 +1,7 @@
 //! What every store promises when it was started on older data.
 
 use horizon_handoff::{Lease, SessionCas, SessionOutcome};
-use horizon_model::{EdgeId, Epoch, PlayerId, SessionId, Tick, WorkerId};
+use horizon_model::{EdgeId, Epoch, PlayerId, RegionId, SessionId, Tick, WorkerId};
 use horizon_state_store::{Known, LeaseError, Report, StateStore, StoreError};
 
 use crate::fixture::{Fixture, WORLD};
