@@ -4,8 +4,8 @@
 //! come over different links. Frames are numbered across regions, so an early one waits here for a
 //! moment; one that never comes is given up, and the region is asked to tell everything anew.
 //!
-//! Invariant: what leaves has rising numbers, and a frame of an older epoch leaves only where it was
-//! made before the newer region took over.
+//! Invariant: what leaves has rising numbers, and a frame of an older epoch leaves only where the newer
+//! region took over by a handoff, and the frame was made before. After a crash no older one leaves.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -43,6 +43,9 @@ pub struct FrameOrder {
     epoch: Epoch,
     since: Tick,
     early: BTreeMap<u32, Frame>,
+    /// Of a newer owner that has not attached yet, with numbers from before: after a crash its count
+    /// begins again where the journal knew it to be, and its attach says so.
+    renumbered: BTreeMap<u32, Frame>,
     waiting_since: Option<Duration>,
 }
 
@@ -62,13 +65,15 @@ impl FrameOrder {
     pub fn attach(&mut self, epoch: Epoch, since: Tick, sequence: u32, continues: bool) -> Ready {
         if epoch > self.epoch {
             self.epoch = epoch;
-            self.since = since;
+            self.since = if continues { since } else { Tick(0) };
         }
         if !continues || self.next.is_none() {
             self.next = Some(sequence.wrapping_add(1));
+            self.early.append(&mut self.renumbered);
             self.early.retain(|&number, frame| number > sequence && frame.epoch >= epoch);
             self.waiting_since = None;
         }
+        self.renumbered.clear();
         Ready { frames: self.in_order(), missing: false }
     }
 
@@ -76,7 +81,12 @@ impl FrameOrder {
     /// [`Self::attach`] it waits.
     pub fn push(&mut self, now: Duration, frame: Frame) -> Ready {
         let stale = frame.epoch < self.epoch && frame.tick > self.since;
-        if stale || self.next.is_some_and(|next| frame.sequence < next) {
+        let passed = self.next.is_some_and(|next| frame.sequence < next);
+        if !stale && passed && frame.epoch > self.epoch && self.renumbered.len() < MAX_EARLY_FRAMES {
+            self.renumbered.insert(frame.sequence, frame);
+            return Ready::default();
+        }
+        if stale || passed {
             return Ready::default();
         }
         self.early.insert(frame.sequence, frame);
@@ -163,8 +173,24 @@ mod tests {
     fn a_zombie_is_not_heard() {
         let mut order = FrameOrder::default();
         order.attach(NEW, Tick(14), 7, false);
-        assert_eq!(numbers(&order.push(Duration::ZERO, frame(8, OLD, 16))), [0; 0]);
+        for tick in [12, 14, 16] {
+            let late = order.push(Duration::ZERO, frame(8, OLD, tick));
+            assert_eq!(numbers(&late), [0; 0], "made at {tick}: it was undone, or is a zombie's");
+        }
         assert_eq!(numbers(&order.push(Duration::ZERO, frame(8, NEW, 16))), [8]);
+    }
+
+    /// The first frame of a successor tells everything anew: without it the others mean something else.
+    #[test]
+    fn a_successor_counts_from_an_older_number_and_may_be_quicker_than_its_attach() {
+        let mut order = FrameOrder::default();
+        order.attach(OLD, Tick(10), 6, false);
+        assert_eq!(numbers(&order.push(Duration::ZERO, frame(7, OLD, 10))), [7]);
+        assert_eq!(numbers(&order.push(Duration::ZERO, frame(5, NEW, 90))), [0; 0]);
+        assert_eq!(order.deadline(), None, "it waits for nothing but the attach");
+        assert_eq!(numbers(&order.attach(NEW, Tick(90), 4, false)), [5]);
+        assert_eq!(numbers(&order.push(Duration::ZERO, frame(6, NEW, 92))), [6]);
+        assert_eq!(numbers(&order.push(Duration::ZERO, frame(7, OLD, 12))), [0; 0], "undone");
     }
 
     #[test]
