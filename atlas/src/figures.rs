@@ -33,6 +33,8 @@ pub struct Figures {
     pub workers: Gauge,
     /// Served regions.
     pub regions: Gauge,
+    /// Leases that were ended because their region server had ended or was not heard any more.
+    pub evictions: Counter,
     /// Regions placed because somebody was expected.
     pub spawned_by_prediction: Gauge,
     /// Bodies near a border.
@@ -73,6 +75,8 @@ impl Figures {
             sent_bytes: metrics.counter("atlas_sent_bytes", "Bytes of messages to clients, before TLS"),
             workers: metrics.gauge("atlas_workers", "Registered region servers"),
             regions: metrics.gauge("atlas_regions", "Served regions"),
+            evictions: metrics
+                .counter("atlas_evictions", "Leases ended because their holder ended or fell silent"),
             spawned_by_prediction: metrics
                 .gauge("atlas_spawned_by_prediction", "Regions placed because somebody was expected"),
             predicted_bodies: metrics.gauge("atlas_predicted_bodies", "Bodies near a border"),

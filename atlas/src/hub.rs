@@ -9,13 +9,14 @@ use std::time::Duration;
 
 use horizon_handoff::EntityKey;
 use horizon_handoff::predict::{Need, Policy};
+use horizon_handoff::silence::{SILENCE, Watch};
 use horizon_model::{Epoch, RegionId, WorkerId};
 use horizon_protocol::link::{Band, EdgeToRegion, Lane, Registration, Summary};
 use horizon_service::clock::boot_time;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 
-use crate::director::{Director, Input, Output, Settings, Why};
+use crate::director::{Accuser, Director, Input, Output, Settings, Why};
 use crate::edge::Edge;
 use crate::edge::registry::ToSession;
 pub use crate::inbox::{HUB_MESSAGES, ToHub};
@@ -38,6 +39,9 @@ const CLOCK_TOLERANCE: Duration = Duration::from_millis(250);
 const EVICT_AGAIN_AFTER: Duration = Duration::from_millis(200);
 /// Deadlines are not looked at more often than this, so that none becomes a busy loop.
 const SHORTEST_WAIT: Duration = Duration::from_millis(5);
+
+/// How often it is looked which regions say nothing any more.
+const LISTEN: Duration = Duration::from_millis(50);
 
 /// How the grid begins: what the store knew at the start of this process.
 #[derive(Debug, Clone, Copy)]
@@ -62,6 +66,8 @@ pub struct Hub {
     settled_at: Duration,
     /// Highest grid time that a worker brought, and the boot time at which it did.
     clock_brought: Option<(Duration, Duration)>,
+    /// Which regions say that they step, under which lease.
+    silence: Watch<(RegionId, Epoch)>,
     /// Under which epoch this edge directs, if it does.
     directs: watch::Sender<Option<Epoch>>,
     shutdown: Vec<oneshot::Sender<()>>,
@@ -97,6 +103,7 @@ impl Hub {
             clock_start: Some(clock_start),
             settled_at,
             clock_brought: None,
+            silence: Watch::default(),
             directs: watch::Sender::new(None),
             shutdown: Vec::new(),
         }
@@ -107,6 +114,8 @@ impl Hub {
         let start = Instant::from_std(self.edge.started);
         let mut live = tokio::time::interval(live::PERIOD);
         live.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+        let mut listen = tokio::time::interval(LISTEN);
+        listen.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let settled = start + self.settled_at;
         self.start_clock(false);
         loop {
@@ -120,6 +129,7 @@ impl Hub {
                 () = sleep_until(timeout.unwrap_or(soon)), if timeout.is_some() => self.direct(Input::Timeout),
                 () = sleep_until(settled), if self.clock_start.is_some() => self.start_clock(true),
                 _ = live.tick() => self.show(),
+                _ = listen.tick() => self.listen(),
             }
         }
     }
@@ -150,6 +160,10 @@ impl Hub {
             }
             ToHub::Retired { worker, region } => self.direct(Input::Retired { worker, region }),
             ToHub::Evicted(region) => self.direct(Input::Evicted(region)),
+            ToHub::Silent { region, lease, by } => {
+                let (by, silence) = (Accuser::Neighbour(by), SILENCE);
+                self.direct(Input::Silent { region, lease, by, silence });
+            }
             ToHub::Band(band) => self.predict(&band),
             ToHub::Summary(summary) => self.summary(*summary),
             ToHub::Ensure { region, why } => self.direct(Input::Ensure { region, why }),
@@ -218,6 +232,24 @@ impl Hub {
         self.direct(Input::Settled);
     }
 
+    /// Notes which regions have said that they step, and tells the director of those that do not.
+    fn listen(&mut self) {
+        let serving = |region| self.director.region(region)?.placement();
+        for link in self.links.values() {
+            let Some(lease) = link.take_step() else { continue };
+            let of = self.director.workers().find(|(worker, _)| **worker == link.worker);
+            if let Some(region) = of.and_then(|(_, worker)| worker.region())
+                && serving(region).is_some_and(|placement| placement.lease == lease)
+            {
+                self.silence.hear((region, lease));
+            }
+        }
+        self.silence.retain(|(region, lease)| serving(region).is_some_and(|known| known.lease == lease));
+        for ((region, lease), silence) in self.silence.look(self.edge.uptime()) {
+            self.direct(Input::Silent { region, lease, by: Accuser::Edge, silence });
+        }
+    }
+
     /// Feeds the director and does what it says.
     fn direct(&mut self, input: Input) {
         let routine = matches!(input, Input::Summary { .. } | Input::Timeout);
@@ -259,6 +291,7 @@ impl Hub {
             }
             Output::Retire { worker, exit, .. } => self.to_worker(worker, &EdgeToRegion::Retire { exit }),
             Output::Evict { region, worker } => {
+                self.edge.figures.evictions.inc();
                 tokio::spawn(evict(self.edge.clone(), self.directs.subscribe(), region, worker));
             }
             Output::Announce(placements) => {
@@ -293,6 +326,9 @@ impl Hub {
             Some((placement.region, Way { placement, link }))
         });
         let routes = Routes(reachable.collect());
+        for (worker, link) in &self.links {
+            link.give_voice(self.director.speaks(*worker));
+        }
         let figures = &self.edge.figures;
         figures.regions.set(i64::try_from(routes.0.len()).unwrap_or(i64::MAX));
         figures.workers.set(i64::try_from(self.links.len()).unwrap_or(i64::MAX));

@@ -51,6 +51,15 @@ pub enum ToHub {
     },
     /// The lease of a worker that is gone has ended.
     Evicted(RegionId),
+    /// A region does not hear its neighbour any more.
+    Silent {
+        /// Whom.
+        region: RegionId,
+        /// Under which lease it was heard last.
+        lease: Epoch,
+        /// Who says so.
+        by: RegionId,
+    },
     /// Bodies near a border.
     Band(Band),
     /// A region at a glance.

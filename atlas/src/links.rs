@@ -102,7 +102,7 @@ impl Reader {
     /// Hands one tick's frames out under one lock of the registry.
     fn batch(&self, frame: &Frame) -> Result<(), horizon_link::FrameError> {
         let batch = frame.access::<StateBatch>()?;
-        let Some(region) = self.region else { return Ok(()) };
+        let Some(region) = self.region.filter(|_| self.link.has_voice()) else { return Ok(()) };
         let tick = Tick(batch.tick.0.to_native());
         self.edge.figures.state_frames.inc_by(batch.frames.len() as u64);
         let frames = batch.frames.iter().map(|out| {
@@ -136,6 +136,11 @@ impl Reader {
                 self.region = None;
                 ToHub::Retired { worker, region }
             }
+            RegionToEdge::Alive { lease, .. } => return self.link.steps(lease),
+            RegionToEdge::Silent { region, lease } => {
+                let Some(by) = self.region.filter(|_| self.link.has_voice()) else { return };
+                ToHub::Silent { region, lease, by }
+            }
             RegionToEdge::Band(band) => ToHub::Band(band),
             RegionToEdge::Summary(summary) => ToHub::Summary(summary),
             other => return self.to_session(other),
@@ -152,7 +157,7 @@ impl Reader {
 
     fn to_session(&self, message: RegionToEdge) {
         let sessions = &self.edge.sessions;
-        let Some(here) = self.region else { return };
+        let Some(here) = self.region.filter(|_| self.link.has_voice()) else { return };
         match message {
             RegionToEdge::Attach(attach) => {
                 let (player, session_epoch) = (attach.player, attach.session_epoch);

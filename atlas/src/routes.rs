@@ -1,12 +1,13 @@
 //! The ways to the regions: open links to their workers, and what each of them can reach.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use horizon_handoff::mutant::{self, Mutant};
 use horizon_link::{PeerSender, SendError};
-use horizon_model::{PlayerId, RegionId, WorkerId};
+use horizon_model::{Epoch, PlayerId, RegionId, WorkerId};
 use horizon_protocol::link::{EdgeToRegion, Lane, Placement};
 use tokio::sync::Notify;
 
@@ -23,6 +24,10 @@ pub struct WorkerLink {
     /// Rises with every link, so that a late report about an old one is recognised.
     pub serial: u64,
     sender: PeerSender,
+    /// Lease of the last word that its region steps; zero after it was taken.
+    stepped: AtomicU64,
+    /// Whether its region is the one that counts.
+    voice: AtomicBool,
     credits: Mutex<Vec<(PlayerId, u8)>>,
     credits_due: Notify,
 }
@@ -44,8 +49,34 @@ impl WorkerLink {
     /// A link that is open now.
     pub(crate) fn new(worker: WorkerId, sender: PeerSender) -> Arc<Self> {
         let serial = SERIALS.fetch_add(1, Ordering::Relaxed);
-        let link = Self { worker, serial, sender, credits: Mutex::default(), credits_due: Notify::new() };
-        Arc::new(link)
+        Arc::new(Self {
+            worker,
+            serial,
+            sender,
+            stepped: AtomicU64::new(Epoch::ZERO.0),
+            voice: AtomicBool::new(false),
+            credits: Mutex::default(),
+            credits_due: Notify::new(),
+        })
+    }
+
+    /// Its region steps, under `lease`.
+    pub(crate) fn steps(&self, lease: Epoch) {
+        self.stepped.store(lease.0, Ordering::Relaxed);
+    }
+
+    /// Under which lease its region has said that it steps, since this was asked last.
+    pub(crate) fn take_step(&self) -> Option<Epoch> {
+        Some(Epoch(self.stepped.swap(Epoch::ZERO.0, Ordering::Relaxed))).filter(|lease| *lease > Epoch::ZERO)
+    }
+
+    /// Whether players hear what its region says: not where the region was given to another worker.
+    pub(crate) fn give_voice(&self, voice: bool) {
+        self.voice.store(voice, Ordering::Release);
+    }
+
+    pub(crate) fn has_voice(&self) -> bool {
+        self.voice.load(Ordering::Acquire) || mutant::is_off(Mutant::AnyEpochPasses)
     }
 
     /// Queues `message`; never blocks.

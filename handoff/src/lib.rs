@@ -2,7 +2,8 @@
 //!
 //! Records and [`Capsule`]s are what the store keeps. The machines [`Source`](source::Source) and
 //! [`Target`](target::Target) are the two ends of a handoff, [`Route`](route::Route) is the edge's
-//! view of it, [`LeaseKeeper`](lease::LeaseKeeper) the holder's side of a lease. [`lanes`] holds the
+//! view of it, [`LeaseKeeper`](lease::LeaseKeeper) the holder's side of a lease, [`silence`] what others notice
+//! of a holder that hangs. [`lanes`] holds the
 //! parts of a session that travel with its player, [`predict`] says which region is needed next.
 //!
 //! Nothing here knows a clock, a socket or chance: grid time, messages and nonces are arguments,
@@ -18,6 +19,7 @@ pub mod mutant;
 pub mod predict;
 mod record;
 pub mod route;
+pub mod silence;
 pub mod source;
 pub mod target;
 #[cfg(test)]

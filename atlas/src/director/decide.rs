@@ -3,24 +3,59 @@
 use std::time::Duration;
 
 use super::{
-    Director, LINK_PATIENCE, Output, Region, RegionState, SHUTDOWN_PATIENCE, START_PATIENCE, WorkerState,
+    ALONE, DEAF, Director, LINK_PATIENCE, Output, Region, RegionState, SHUTDOWN_PATIENCE, START_PATIENCE,
+    WorkerState,
 };
 
 impl Director {
     pub(super) fn end_the_overdue(&mut self, now: Duration, out: &mut Vec<Output>) {
-        for worker in self.workers.values_mut() {
+        let mut unlinked = Vec::new();
+        for (&id, worker) in &mut self.workers {
             if let Some((at, missed)) = worker.deadline(self.settings.place_within)
                 && at <= now
             {
+                if let WorkerState::Serving(region) = worker.state {
+                    unlinked.push((region, id));
+                }
                 out.push(Output::Kill { pid: worker.pid, missed });
                 worker.postpone(now);
             }
+        }
+        // Its process may be out of reach, too, but its region is not.
+        unlinked.retain(|_| self.leads);
+        for (region, id) in unlinked {
+            self.fence(now, region, id, out);
         }
         for (&pid, since) in &mut self.starting {
             if *since + START_PATIENCE <= now {
                 out.push(Output::Kill { pid, missed: "registration" });
                 *since = now;
             }
+        }
+    }
+
+    /// Regions that nobody hears go to a worker that is ready; without one they are better off as they are.
+    pub(super) fn give_up_the_silent(&mut self, now: Duration, out: &mut Vec<Output>) {
+        let silent: Vec<_> = self
+            .regions
+            .values()
+            .filter_map(|region| Some((region.id, region.silence_at_edge(now)?)))
+            .collect();
+        let free = self.workers.values().filter(|worker| worker.is_free()).count();
+        let mut lost = Vec::new();
+        for &(id, silence) in &silent {
+            let region = &self.regions[&id];
+            let neighbours = self.neighbours[&id].iter().map(|other| &self.regions[other]);
+            let others = neighbours.filter(|other| other.placement().is_some()).count();
+            let heard =
+                others - silent.iter().filter(|(other, _)| self.neighbours[&id].contains(other)).count();
+            let alone = if silent.len() > 1 { DEAF } else { ALONE };
+            if region.is_lost_by_neighbour(now) || (heard == 0 && silence >= alone) {
+                lost.extend(region.worker().map(|worker| (id, worker)));
+            }
+        }
+        for (region, worker) in lost.into_iter().take(free) {
+            self.fence(now, region, worker, out);
         }
     }
 

@@ -4,20 +4,28 @@
 //!            Ensure            ready worker           Placed            idle for `grace`
 //!  Unplaced ───────▶ Wanted ───────────────▶ Placing ───────▶ Serving ───────────────────▶ Retiring
 //!     ▲                ▲  ▲    NotPlaced        │                │                             │
-//!     │                │  └──── Failed ◀────────┤                │ process gone                │
+//!     │                │  └──── Failed ◀────────┤                │ process gone, or silent     │
 //!     │  nobody needs  │ (backoff)              ▼                ▼                             │
 //!     ├────────────────┴───────────────────── Evicting ◀─────────┘                             │
 //!     └──────────────────────────────────────────────────────────────── Retired ◀─────────────┘
 //! ```
 //!
 //! Invariants: a region is with at most one worker and a worker with at most one region; a lease is
-//! evicted only when its process is known to be gone; nobody is placed or spawned without the
-//! director lease, nor before workers that are already running had time to register again.
+//! evicted only when its process is known to be gone or has fallen silent, and what its holder says under
+//! it afterwards is believed no more; nobody is placed or spawned without the director lease, nor before
+//! workers that are already running had time to register again.
+//!
+//! A region is silent where its edge has not heard it for half a second and a neighbour says the same.
+//! Where no neighbour is served that could say otherwise, the edge waits for [`ALONE`]; where it hears none
+//! of several regions, which is more likely its own fault, for [`DEAF`]. A region that its edge hears keeps
+//! its worker, whatever neighbours say. Eviction fences whoever is evicted, so that a wrong guess costs its
+//! players a hiccup and nothing else.
 //!
 //! What it remembers is re-created from registrations: a restart of Atlas loses nothing but its
 //! learned times.
 
 mod decide;
+mod message;
 mod region;
 mod worker;
 
@@ -31,7 +39,8 @@ use horizon_handoff::predict::EnsureModel;
 use horizon_model::{RegionId, RegionMap, WorkerId};
 use horizon_protocol::link::Placement;
 
-pub use region::{Region, RegionState, Why};
+pub use message::{Input, Output};
+pub use region::{Accuser, Region, RegionState, Why};
 pub use worker::{Worker, WorkerState};
 
 /// A spawned process has this long to register. Loading plugins takes well below a second.
@@ -45,6 +54,15 @@ pub const LINK_PATIENCE: Duration = Duration::from_millis(1_000);
 pub const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(10);
 /// Longest pause between attempts to place a region or to spawn a process.
 pub const MAX_BACKOFF: Duration = Duration::from_secs(5);
+/// What somebody says about a region's silence holds for this long: it is said ten times a second.
+pub const ACCUSATION: Duration = Duration::from_millis(300);
+/// Silence that counts where only the edge can notice it.
+pub const ALONE: Duration = Duration::from_millis(1_000);
+/// Silence that counts where the edge hears none of several regions.
+pub const DEAF: Duration = Duration::from_millis(2_000);
+/// A worker whose region was given to another one ends by itself as soon as it notices. It is ended by
+/// force after this long, where that can be done.
+pub const FENCED_PATIENCE: Duration = Duration::from_millis(5_000);
 const FIRST_BACKOFF: Duration = Duration::from_millis(100);
 
 /// `[director]` of the configuration, and how long running workers have to register again.
@@ -62,122 +80,6 @@ pub struct Settings {
     pub settle: Duration,
 }
 
-/// Everything that can make the director advance.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Input {
-    /// Whether this edge holds the director lease.
-    Lease(bool),
-    /// Somebody needs this region, or will.
-    Ensure {
-        /// Which.
-        region: RegionId,
-        /// Who says so.
-        why: Why,
-    },
-    /// An [`Output::Spawn`] made this process.
-    Spawned {
-        /// Its process id.
-        pid: u32,
-    },
-    /// An [`Output::Spawn`] failed.
-    SpawnFailed,
-    /// A worker said who it is, for the first time or again.
-    Registered {
-        /// This life of the process.
-        worker: WorkerId,
-        /// Its process id.
-        pid: u32,
-        /// Link address for others.
-        endpoint: String,
-        /// What it serves already.
-        serving: Option<Placement>,
-        /// Whether it follows this edge's clock, or none yet. One that follows another clock could only
-        /// slew towards ours for minutes: it is of use while it serves, and ends otherwise.
-        in_step: bool,
-    },
-    /// The link to a worker is gone; its process may live.
-    LinkLost(WorkerId),
-    /// A process has ended.
-    Exited {
-        /// Its process id.
-        pid: u32,
-    },
-    /// A worker serves a region.
-    Placed(Placement),
-    /// A worker could not take over a region and is free again.
-    NotPlaced {
-        /// Who.
-        worker: WorkerId,
-        /// Which.
-        region: RegionId,
-    },
-    /// A worker gave its region back.
-    Retired {
-        /// Who.
-        worker: WorkerId,
-        /// Which.
-        region: RegionId,
-    },
-    /// An [`Output::Evict`] is durable.
-    Evicted(RegionId),
-    /// How a region fares.
-    Summary {
-        /// Which.
-        region: RegionId,
-        /// Nobody is there and nothing moves.
-        idle: bool,
-    },
-    /// Every worker that may have been running has registered.
-    Settled,
-    /// Stop the whole world.
-    Shutdown,
-    /// A deadline of [`Director::next_timeout`] has come.
-    Timeout,
-}
-
-/// What the shell is to do, in this order.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Output {
-    /// Start one worker process.
-    Spawn,
-    /// End a process by force.
-    Kill {
-        /// Its process id.
-        pid: u32,
-        /// Because it did not do this in time.
-        missed: &'static str,
-    },
-    /// Tell a worker to serve a region.
-    Place {
-        /// Who.
-        worker: WorkerId,
-        /// Which.
-        region: RegionId,
-        /// For whom.
-        why: Why,
-    },
-    /// Tell a worker to save and give back what it has.
-    Retire {
-        /// Who.
-        worker: WorkerId,
-        /// Which, if it has one.
-        region: Option<RegionId>,
-        /// End the process afterwards.
-        exit: bool,
-    },
-    /// End the lease of a worker that is gone; answer [`Input::Evicted`].
-    Evict {
-        /// Which.
-        region: RegionId,
-        /// Whose lease.
-        worker: WorkerId,
-    },
-    /// Tell all workers and sessions who serves what.
-    Announce(Vec<Placement>),
-    /// Every worker is gone after [`Input::Shutdown`].
-    Finished,
-}
-
 /// The machine. Feed it everything; do what it says.
 #[derive(Debug)]
 pub struct Director {
@@ -187,6 +89,7 @@ pub struct Director {
     starting: BTreeMap<u32, Duration>,
     requested: usize,
     regions: BTreeMap<RegionId, Region>,
+    neighbours: BTreeMap<RegionId, Vec<RegionId>>,
     learned: EnsureModel,
     spawn_failures: u32,
     spawn_not_before: Option<Duration>,
@@ -207,6 +110,7 @@ impl Director {
             starting: BTreeMap::new(),
             requested: 0,
             regions: map.regions().map(|region| (region, Region::new(region))).collect(),
+            neighbours: map.regions().map(|region| (region, map.neighbours_within(region, 0.0))).collect(),
             learned: EnsureModel::new(),
             spawn_failures: 0,
             spawn_not_before: None,
@@ -264,6 +168,11 @@ impl Director {
                     region.vacate(now);
                 }
             }
+            Input::Silent { region, lease, by, silence } => {
+                if let Some(region) = self.regions.get_mut(&region) {
+                    region.accuse(now, lease, by, silence);
+                }
+            }
             Input::Summary { region, idle } => {
                 if let Some(region) = self.regions.get_mut(&region) {
                     region.observe(now, idle);
@@ -282,6 +191,7 @@ impl Director {
             if self.shutdown_by.is_some() {
                 self.stop_everything(now, &mut out);
             } else if self.settled_at.is_none() {
+                self.give_up_the_silent(now, &mut out);
                 self.place_the_wanted(now, &mut out);
                 self.spawn_the_missing(&mut out);
                 self.retire_the_idle(now, &mut out);
@@ -334,6 +244,15 @@ impl Director {
     /// All registered workers, in id order.
     pub fn workers(&self) -> impl Iterator<Item = (&WorkerId, &Worker)> {
         self.workers.iter()
+    }
+
+    /// Whether what a worker says about its region counts.
+    pub fn speaks(&self, worker: WorkerId) -> bool {
+        let Some(region) = self.workers.get(&worker).and_then(Worker::region) else { return false };
+        self.regions.get(&region).is_some_and(|region| {
+            region.worker() == Some(worker)
+                && matches!(region.state, RegionState::Serving(_) | RegionState::Retiring { .. })
+        })
     }
 
     /// Processes that have not registered yet.
@@ -392,6 +311,10 @@ impl Director {
                     out.push(Output::Place { worker: id, region, why: Why::Lost });
                     WorkerState::Placing { region, since: now }
                 }
+                Some(WorkerState::Fenced { since }) => {
+                    out.push(Output::Retire { worker: id, region: None, exit: true });
+                    WorkerState::Fenced { since }
+                }
                 Some(draining @ WorkerState::Draining { .. }) => draining,
                 Some(WorkerState::Ready) | None => WorkerState::Ready,
             },
@@ -417,8 +340,16 @@ impl Director {
         if let Some(region) = self.regions.get_mut(&region)
             && region.worker() == Some(worker)
         {
-            region.state = RegionState::Evicting { worker };
+            region.evict(worker);
             out.push(Output::Evict { region: region.id, worker });
+        }
+    }
+
+    /// The worker may live and does not count any more.
+    fn fence(&mut self, now: Duration, region: RegionId, id: WorkerId, out: &mut Vec<Output>) {
+        self.give_up(region, id, out);
+        if let Some(worker) = self.workers.get_mut(&id) {
+            worker.state = WorkerState::Fenced { since: now };
         }
     }
 
@@ -451,7 +382,7 @@ impl Director {
     fn retired(&mut self, now: Duration, id: WorkerId, region: RegionId) {
         if let Some(worker) = self.workers.get_mut(&id) {
             worker.state = match worker.state {
-                WorkerState::Draining { since } => WorkerState::Draining { since },
+                ending @ (WorkerState::Draining { .. } | WorkerState::Fenced { .. }) => ending,
                 WorkerState::Retiring { exit: true, .. } => WorkerState::Draining { since: now },
                 _ => WorkerState::Ready,
             };

@@ -1,11 +1,12 @@
 //! What the director knows of one region.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use horizon_model::{RegionId, WorkerId};
+use horizon_model::{Epoch, RegionId, WorkerId};
 use horizon_protocol::link::Placement;
 
-use super::backoff;
+use super::{ACCUSATION, backoff};
 
 /// Who needs a region. The earlier one is served first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -16,6 +17,15 @@ pub enum Why {
     Player,
     /// Somebody is expected.
     Prediction,
+}
+
+/// Who does not hear a region.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Accuser {
+    /// This edge.
+    Edge,
+    /// A neighbour region.
+    Neighbour(RegionId),
 }
 
 /// Where a region is in its life.
@@ -77,6 +87,10 @@ pub struct Region {
     expected_until: Duration,
     idle_since: Option<Duration>,
     failures: u32,
+    /// Leases up to this one were given up: their holders are not believed.
+    fenced: Epoch,
+    /// Who does not hear it, when they said so last, and for how long it was.
+    accusers: BTreeMap<Accuser, (Duration, Duration)>,
 }
 
 impl Region {
@@ -88,6 +102,8 @@ impl Region {
             expected_until: Duration::ZERO,
             idle_since: None,
             failures: 0,
+            fenced: Epoch::ZERO,
+            accusers: BTreeMap::new(),
         }
     }
 
@@ -130,8 +146,38 @@ impl Region {
         }
     }
 
-    /// Takes `placement` for true, unless a higher lease is known.
+    /// Somebody does not hear its holder any more.
+    pub(super) fn accuse(&mut self, now: Duration, lease: Epoch, by: Accuser, silence: Duration) {
+        if self.placement().is_some_and(|placement| placement.lease == lease) {
+            self.accusers.insert(by, (now, silence));
+        }
+    }
+
+    /// For how long the edge has not heard it, if that is so now.
+    pub(super) fn silence_at_edge(&self, now: Duration) -> Option<Duration> {
+        self.placement()?;
+        let &(said, silence) = self.accusers.get(&Accuser::Edge)?;
+        (said + ACCUSATION >= now).then_some(silence)
+    }
+
+    /// Whether a neighbour does not hear it now.
+    pub(super) fn is_lost_by_neighbour(&self, now: Duration) -> bool {
+        let mut others = self.accusers.iter().filter(|(by, _)| **by != Accuser::Edge);
+        others.any(|(_, (said, _))| *said + ACCUSATION >= now)
+    }
+
+    /// Its lease is to be ended: whatever its holder says from now on means nothing.
+    pub(super) fn evict(&mut self, worker: WorkerId) {
+        self.fenced = self.placement().map_or(self.fenced, |placement| placement.lease.max(self.fenced));
+        self.accusers.clear();
+        self.state = RegionState::Evicting { worker };
+    }
+
+    /// Takes `placement` for true, unless a higher lease is known or its own was given up.
     pub(super) fn adopt(&mut self, now: Duration, placement: &Placement) -> bool {
+        if placement.lease <= self.fenced {
+            return false;
+        }
         if self.placement().is_some_and(|known| {
             known.lease > placement.lease
                 || (known.worker != placement.worker && known.lease == placement.lease)
@@ -143,6 +189,7 @@ impl Region {
         self.wish = None;
         self.failures = 0;
         if fresh {
+            self.accusers.clear();
             // Counts as busy until its own summary says otherwise.
             self.idle_since = None;
             self.expected_until = self.expected_until.max(now);

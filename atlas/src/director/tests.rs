@@ -144,7 +144,8 @@ fn a_worker_without_a_link_is_ended_only_after_a_while() {
     check("it came back", 0, &back, &[]);
     let mut gone = base.to_vec();
     gone.push((1_005, Input::Timeout));
-    check("it did not", 0, &gone, &[kill]);
+    let evict = Output::Evict { region: RegionId(2), worker: WorkerId(7) };
+    check("it did not, and its process may be out of reach", 0, &gone, &[kill, evict]);
     let retire = Output::Retire { worker: WorkerId(7), region: Some(RegionId(2)), exit: true };
     let ending =
         [base[0].clone(), base[1].clone(), (4, Input::Shutdown), base[2].clone(), (1_005, Input::Timeout)];
@@ -215,6 +216,104 @@ fn an_older_lease_never_replaces_a_newer_one() {
     assert_eq!(director.placements(), [placement(2, 7, 5)]);
 }
 
+fn silent(region: u16, lease: u64, by: Accuser, silence: u64) -> Input {
+    Input::Silent { region: RegionId(region), lease: Epoch::new(1, lease), by, silence: ms(silence) }
+}
+
+#[test]
+fn a_region_that_nobody_hears_goes_to_another_worker() {
+    const EDGE: Accuser = Accuser::Edge;
+    let neighbour = |of: u16| Accuser::Neighbour(RegionId(of));
+    let evict =
+        |region: u16, worker: u64| Output::Evict { region: RegionId(region), worker: WorkerId(worker) };
+    let base = [
+        LEAD,
+        (1, registered(7, Some(placement(2, 7, 1)))),
+        (1, registered(8, Some(placement(3, 8, 2)))),
+        (1, registered(9, None)),
+    ];
+    let told = |what: &str, more: &[(u64, Input)], expected: &[Output]| {
+        let mut steps = base.to_vec();
+        steps.extend_from_slice(more);
+        check(what, 0, &steps, expected)
+    };
+    let two = [(600, silent(2, 1, EDGE, 500)), (650, silent(2, 1, neighbour(3), 500))];
+    let director = told("the edge and a neighbour", &two, &[evict(2, 7)]);
+    assert!(!director.speaks(WorkerId(7)) && director.speaks(WorkerId(8)));
+    assert_eq!(director.workers().next().expect("it lives").1.state.name(), "fenced");
+    told(
+        "an edge alone, while a neighbour is heard that says nothing",
+        &[(900, silent(2, 1, EDGE, 5_000))],
+        &[],
+    );
+    told("neighbours alone: its players hear it", &[(900, silent(2, 1, neighbour(3), 5_000))], &[]);
+    told(
+        "words that are old by now",
+        &[(600, silent(2, 1, neighbour(3), 500)), (901, silent(2, 1, EDGE, 500))],
+        &[],
+    );
+    told(
+        "about an earlier lease",
+        &[(600, silent(2, 0, EDGE, 500)), (600, silent(2, 0, neighbour(3), 500))],
+        &[],
+    );
+    let deaf = [(600, silent(2, 1, EDGE, 1_900)), (600, silent(3, 2, EDGE, 1_900))];
+    told("an edge that hears nobody doubts itself", &deaf, &[]);
+    let deaf = [(600, silent(2, 1, EDGE, 2_000)), (600, silent(3, 2, EDGE, 2_000))];
+    told("but not for ever, and as far as workers are ready", &deaf, &[evict(2, 7)]);
+
+    let alone = [base[0].clone(), base[1].clone(), base[3].clone(), (900, silent(2, 1, EDGE, 950))];
+    check("no neighbour could say otherwise, yet", 0, &alone, &[]);
+    let mut longer = alone.to_vec();
+    longer.push((950, silent(2, 1, EDGE, 1_000)));
+    check("no neighbour could say otherwise", 0, &longer, &[evict(2, 7)]);
+    longer.remove(2);
+    check("nobody is ready to take it", 0, &longer, &[]);
+    longer.remove(0);
+    check("nobody acts without the director lease", 0, &longer, &[]);
+}
+
+#[test]
+fn who_was_given_up_is_believed_no_more() {
+    let evict = Output::Evict { region: RegionId(2), worker: WorkerId(7) };
+    let retire = |region: Option<u16>| Output::Retire {
+        worker: WorkerId(7),
+        region: region.map(RegionId),
+        exit: true,
+    };
+    let base = [
+        LEAD,
+        (1, registered(7, Some(placement(2, 7, 1)))),
+        (1, registered(9, None)),
+        (900, silent(2, 1, Accuser::Edge, 1_000)),
+    ];
+    let told = |what: &str, more: &[(u64, Input)], expected: &[Output]| {
+        let mut steps = base.to_vec();
+        steps.extend_from_slice(more);
+        let mut outputs = vec![evict.clone()];
+        outputs.extend_from_slice(expected);
+        check(what, 0, &steps, &outputs)
+    };
+    let zombie = registered(7, Some(placement(2, 7, 1)));
+    let director = told("it wakes before the lease has ended", &[(950, zombie.clone())], &[retire(Some(2))]);
+    assert_eq!(director.placements(), []);
+    let said = Input::Placed(placement(2, 7, 1));
+    let evicted = (960, Input::Evicted(RegionId(2)));
+    told(
+        "it says that it serves while another one is asked to",
+        &[evicted.clone(), (970, said), (980, zombie)],
+        &[place(9, 2, Why::Lost), retire(Some(2))],
+    );
+    told("it comes back with nothing", &[(950, registered(7, None))], &[retire(None)]);
+    let kill = Output::Kill { pid: 7, missed: "its own end" };
+    let placed = (990, Input::Placed(placement(2, 9, 2)));
+    let late = [evicted.clone(), placed.clone(), (5_899, Input::Timeout), (5_900, Input::Timeout)];
+    let director = told("it does not end", &late, &[place(9, 2, Why::Lost), kill]);
+    assert_eq!(director.placements(), [placement(2, 9, 2)]);
+    let ended = [evicted, placed, (2_000, Input::Exited { pid: 7 }), (9_000, Input::Timeout)];
+    told("it ends", &ended, &[place(9, 2, Why::Lost)]);
+}
+
 /// What the world outside may do next in the property test.
 #[derive(Debug, Clone)]
 enum Step {
@@ -223,6 +322,7 @@ enum Step {
     Refuse,
     Crash(usize),
     Unlink(usize),
+    Silence(u16),
     Idle(u16),
     Wait(u64),
 }
@@ -235,6 +335,7 @@ fn any_step() -> impl Strategy<Value = Step> {
         Just(Step::Refuse),
         (0_usize..4).prop_map(Step::Crash),
         (0_usize..4).prop_map(Step::Unlink),
+        (0_u16..4).prop_map(Step::Silence),
         (0_u16..4).prop_map(Step::Idle),
         (1_u64..4_000).prop_map(Step::Wait),
     ]
@@ -257,7 +358,11 @@ impl Outside {
             match &output {
                 Output::Spawn => prop_assert!(self.alive.len() < max_workers, "too many processes"),
                 Output::Evict { worker, .. } => {
-                    prop_assert!(self.evictable.contains(worker), "evicted a living worker");
+                    prop_assert!(self.evictable.contains(worker), "evicted a worker that is heard");
+                }
+                // Its link has been gone for so long that nobody hears it.
+                Output::Kill { pid, .. } => {
+                    self.evictable.insert(WorkerId(u64::from(*pid)));
                 }
                 Output::Place { worker, region, .. } => {
                     let other = self.taken.get(region).filter(|&w| w != worker);
@@ -328,8 +433,8 @@ impl Outside {
 }
 
 proptest! {
-    /// However workers refuse, crash and lose their links, no region is with two living workers, no
-    /// living worker is evicted, the number of processes keeps to its bound, and once the trouble
+    /// However workers refuse, crash, hang and lose their links, no region is with two workers that count,
+    /// no worker that is heard is evicted, the number of processes keeps to its bound, and once the trouble
     /// ends every region that is wanted is served.
     #[test]
     fn safe_always_and_live_in_the_end(steps in prop::collection::vec(any_step(), 0..60)) {
@@ -356,6 +461,14 @@ proptest! {
                 },
                 Step::Unlink(n) => {
                     director.workers().nth(n).map(|(&id, _)| Input::LinkLost(id)).into_iter().collect()
+                }
+                Step::Silence(region) => {
+                    let held = director.region(RegionId(region)).and_then(|region| region.placement());
+                    let silent = held.map(|held| {
+                        outside.evictable.insert(held.worker);
+                        silent(region, held.lease.count(), Accuser::Edge, 2_000)
+                    });
+                    silent.into_iter().collect()
                 }
                 Step::Idle(region) => vec![Input::Summary { region: RegionId(region), idle: true }],
                 Step::Wait(ms) => {

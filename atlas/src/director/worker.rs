@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use horizon_model::RegionId;
 
-use super::{LINK_PATIENCE, RETIRE_PATIENCE};
+use super::{FENCED_PATIENCE, LINK_PATIENCE, RETIRE_PATIENCE};
 
 /// What a worker is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +29,11 @@ pub enum WorkerState {
         /// When.
         since: Duration,
     },
+    /// Its region was given to another worker, because it was silent. It ends when it notices.
+    Fenced {
+        /// Since when.
+        since: Duration,
+    },
     /// Has nothing and ends.
     Draining {
         /// Since when.
@@ -44,6 +49,7 @@ impl WorkerState {
             Self::Placing { .. } => "placing",
             Self::Serving(_) => "serving",
             Self::Retiring { .. } => "retiring",
+            Self::Fenced { .. } => "fenced",
             Self::Draining { .. } => "draining",
         }
     }
@@ -74,7 +80,7 @@ impl Worker {
             WorkerState::Placing { region, .. }
             | WorkerState::Serving(region)
             | WorkerState::Retiring { region, .. } => Some(region),
-            WorkerState::Ready | WorkerState::Draining { .. } => None,
+            WorkerState::Ready | WorkerState::Fenced { .. } | WorkerState::Draining { .. } => None,
         }
     }
 
@@ -85,13 +91,18 @@ impl Worker {
     /// When it must be ended, and what it will have missed.
     pub(super) fn deadline(&self, place_within: Duration) -> Option<(Duration, &'static str)> {
         // Whoever was told to end closes its links first.
-        let ends =
-            matches!(self.state, WorkerState::Draining { .. } | WorkerState::Retiring { exit: true, .. });
+        let ends = matches!(
+            self.state,
+            WorkerState::Draining { .. }
+                | WorkerState::Fenced { .. }
+                | WorkerState::Retiring { exit: true, .. }
+        );
         let link = self.unlinked_since.filter(|_| !ends);
         let link = link.map(|since| (since + LINK_PATIENCE, "return of its link"));
         let task = match self.state {
             WorkerState::Placing { since, .. } => Some((since + place_within, "takeover of its region")),
             WorkerState::Retiring { since, .. } => Some((since + RETIRE_PATIENCE, "return of its region")),
+            WorkerState::Fenced { since } => Some((since + FENCED_PATIENCE, "its own end")),
             WorkerState::Draining { since } => Some((since + RETIRE_PATIENCE, "its own end")),
             WorkerState::Ready | WorkerState::Serving(_) => None,
         };
@@ -106,6 +117,7 @@ impl Worker {
         match &mut self.state {
             WorkerState::Placing { since, .. }
             | WorkerState::Retiring { since, .. }
+            | WorkerState::Fenced { since }
             | WorkerState::Draining { since } => *since = now,
             WorkerState::Ready | WorkerState::Serving(_) => {}
         }

@@ -254,6 +254,21 @@ pub enum RegionToEdge {
         /// Whose.
         player: PlayerId,
     },
+    /// The region steps: said ten times a second, so that its silence means something.
+    Alive {
+        /// Which.
+        region: RegionId,
+        /// Under which lease.
+        lease: Epoch,
+    },
+    /// A neighbour says nothing any more, for half a second of the sender's own steps. Repeated ten times
+    /// a second while that lasts.
+    Silent {
+        /// Which.
+        region: RegionId,
+        /// The lease under which it was heard last.
+        lease: Epoch,
+    },
     /// Entities near a border, every step, for prediction.
     Band(Band),
     /// The region at a glance, five times a second.

@@ -270,6 +270,20 @@ pub enum RegionToRegion {
         /// Where.
         region: RegionId,
     },
+    /// The sender steps: said ten times a second, so that its silence means something.
+    Alive {
+        /// Which region.
+        region: RegionId,
+        /// Under which lease.
+        lease: Epoch,
+    },
+    /// The receiver's region is served under a higher lease: fall silent.
+    Superseded {
+        /// Which region.
+        region: RegionId,
+        /// The lease that counts.
+        lease: Epoch,
+    },
     /// What the sender wants to see from now on.
     Observe(Hull),
     /// Ghosts of one tick, on a stream of their own.

@@ -147,7 +147,9 @@ impl Region {
                 self.feed_attempt(handoff, source::Input::NeedFull { handoff });
             }
             RegionToRegion::Moved { key, epoch, region } => self.moved(key, epoch, region),
-            RegionToRegion::Observe(_)
+            RegionToRegion::Alive { .. }
+            | RegionToRegion::Superseded { .. }
+            | RegionToRegion::Observe(_)
             | RegionToRegion::Ghosts(_)
             | RegionToRegion::Post(_)
             | RegionToRegion::PostAck { .. } => {

@@ -31,6 +31,7 @@ use std::time::Duration;
 use horizon_handoff::Lease;
 use horizon_handoff::lease::{self, LeaseKeeper};
 use horizon_handoff::mutant::{self, Mutant};
+use horizon_handoff::silence::Watch;
 use horizon_handoff::target::{self, Target};
 use horizon_model::{
     EdgeId, EntityId, Epoch, HandoffId, ObjectSchema, PlayerId, RegionId, RegionMap, Tick, TickRate, WorkerId,
@@ -91,6 +92,8 @@ pub struct Region {
     observers: BTreeMap<RegionId, (WorkerId, Epoch)>,
     /// What is needed to read the ghosts of each neighbour under its lease.
     readers: BTreeMap<RegionId, (Epoch, gorc::Decoder)>,
+    /// Which neighbours say something.
+    silence: Watch<RegionId>,
     hull_was_wide: bool,
 
     crossings: BTreeMap<EntityId, Crossing>,
@@ -216,6 +219,15 @@ impl Region {
 
     fn handle_worker(&mut self, worker: WorkerId, message: RegionToRegion) {
         match message {
+            RegionToRegion::Alive { region, lease } => self.neighbour_steps(worker, region, lease),
+            RegionToRegion::Superseded { region, lease } => {
+                if region == self.world.region {
+                    self.keeper.handle(self.now, lease::Input::Superseded { epoch: lease });
+                    if self.keeper.standing(self.now) == lease::Standing::Lost {
+                        self.supersede();
+                    }
+                }
+            }
             RegionToRegion::Observe(hull) => self.observe(worker, hull),
             RegionToRegion::Ghosts(batch) => self.take_ghosts(&batch),
             RegionToRegion::Post(post) => self.take_post(*post),

@@ -1,13 +1,15 @@
 //! Neighbours: what they may see of us, and the ghosts of what they own.
 
 use gorc::{Anchor, Decoder, Enter, LeaveReason, NewObject, ObserverId, ObserverSpec, Update, Visitor};
-use horizon_model::{CELL_METRES, Cell, EntityId, Pose, Position, RegionId, Tick, WorkerId};
-use horizon_protocol::link::{GhostBatch, Hull, Lane, Placement, RegionToRegion};
+use horizon_model::{CELL_METRES, Cell, EntityId, Epoch, Pose, Position, RegionId, Tick, WorkerId};
+use horizon_protocol::link::{GhostBatch, Hull, Lane, Placement, RegionToEdge, RegionToRegion};
 use tracing::{debug, warn};
 
 use super::{Output, Region};
 use crate::world::{Ghost, World};
 
+/// How often a region says that it steps, in ticks: ten times a second.
+const PULSE_TICKS: u64 = 6;
 /// A ghost nobody speaks for is kept this long, in ticks: five seconds.
 const ORPHAN_TICKS: u64 = 300;
 /// How often a hull that changed is sent, in ticks: five times a second.
@@ -99,7 +101,42 @@ impl Region {
         self.world.map.neighbours_within(self.world.region, reach).contains(&region)
     }
 
+    /// A neighbour says that it steps. One whose region went to somebody else is told so.
+    pub(super) fn neighbour_steps(&mut self, worker: WorkerId, region: RegionId, lease: Epoch) {
+        let Some(known) = self.placements.get(&region).map(|placement| placement.lease) else {
+            return;
+        };
+        if lease == known {
+            self.silence.hear(region);
+        } else if lease < known {
+            let news = RegionToRegion::Superseded { region, lease: known };
+            self.out.push(Output::Worker(worker, Lane::Control, news));
+        }
+    }
+
+    /// Says that this region steps, and who says nothing any more.
+    pub(super) fn keep_watch(&mut self, tick: Tick) {
+        let silent = self.silence.look(self.now);
+        if tick.0 % PULSE_TICKS >= self.config.rate.step() {
+            return;
+        }
+        let (region, lease) = (self.world.region, self.lease.epoch);
+        self.tell_edges(&RegionToEdge::Alive { region, lease });
+        for neighbour in self.world.map.neighbours_within(region, 0.0) {
+            if let Some(worker) = self.worker_of(neighbour) {
+                let alive = RegionToRegion::Alive { region, lease };
+                self.out.push(Output::Worker(worker, Lane::Control, alive));
+            }
+        }
+        for (region, _) in silent {
+            if let Some(lease) = self.placements.get(&region).map(|placement| placement.lease) {
+                self.tell_edges(&RegionToEdge::Silent { region, lease });
+            }
+        }
+    }
+
     fn neighbour_lost(&mut self, region: RegionId) {
+        self.silence.retain(|other| other != region);
         self.world.gorc.remove_observer(observer_of(region));
         self.observers.remove(&region);
         for ghost in self.world.ghosts.values_mut().filter(|ghost| ghost.origin == Some(region)) {

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use horizon_handoff::lease::LeaseKeeper;
 use horizon_handoff::mutant::{self, Mutant};
+use horizon_handoff::silence::Watch;
 use horizon_handoff::target::Target;
 use horizon_handoff::{Capsule, CasOutcome, CasRequest, DecodeError, Expect, Kept, Lease, Record};
 use horizon_model::{Epoch, HandoffId, Tick};
@@ -221,6 +222,7 @@ impl Recovery {
             placements: BTreeMap::new(),
             observers: BTreeMap::new(),
             readers: BTreeMap::new(),
+            silence: Watch::default(),
             hull_was_wide: false,
             crossings: BTreeMap::new(),
             attempts: BTreeMap::new(),

@@ -57,6 +57,11 @@ impl Region {
         self.stats.told = self.world.gorc.take_stats();
     }
 
+    /// Whether the lease is not certain any more: the region plays on, and nothing becomes durable.
+    pub fn is_degraded(&self) -> bool {
+        !self.keeper.may_acknowledge(self.now)
+    }
+
     /// Sends this step's reports.
     pub(super) fn report(&mut self, tick: Tick) {
         self.report_band(tick);
@@ -141,7 +146,7 @@ impl Region {
             entities,
             handoffs: std::mem::take(&mut self.reports),
             idle,
-            degraded: !self.keeper.may_acknowledge(self.now),
+            degraded: self.is_degraded(),
             presync_bytes: self.stats.presync_bytes,
         };
         self.tell_edges(&RegionToEdge::Summary(Box::new(summary)));

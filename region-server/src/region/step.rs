@@ -48,6 +48,7 @@ impl Region {
         self.replicate(tick);
         self.finish_handoffs(tick);
         self.report(tick);
+        self.keep_watch(tick);
         self.confirm_posts();
         self.write_record(tick);
     }

@@ -14,6 +14,7 @@ mod asking;
 mod event;
 mod handle;
 mod hub;
+mod metrics;
 mod place;
 mod report;
 mod thread;
@@ -36,7 +37,7 @@ use tracing::info;
 
 use crate::fault;
 use crate::plugin::{LoadError, PluginHost};
-pub(crate) use thread::ThreadMetrics;
+pub(crate) use metrics::WorkerMetrics;
 
 /// Why a region server does not start, or ends.
 #[derive(Debug, thiserror::Error)]
@@ -84,7 +85,7 @@ pub(crate) struct Shared {
     pub(crate) store: Arc<dyn StateStore>,
     pub(crate) clock: GridClock,
     pub(crate) readiness: Readiness,
-    pub(crate) metrics: ThreadMetrics,
+    pub(crate) metrics: WorkerMetrics,
     pub(crate) plugins_hash: u64,
 }
 
@@ -126,7 +127,7 @@ pub async fn run(config: Horizon, options: WorkerOptions) -> Result<(), WorkerEr
     info!(worker = %id, link = %node.local_addr(), admin = %admin.local_addr(), plugins = ?names, "started");
     let plugins_hash = host.hash();
     let shared = Arc::new(Shared {
-        metrics: ThreadMetrics::register(&metrics),
+        metrics: WorkerMetrics::register(&metrics),
         config,
         options,
         id,

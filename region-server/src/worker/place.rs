@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use horizon_handoff::{CasOutcome, Lease};
 use horizon_model::{ChannelSpec, ObjectSchema, RegionId, RegionMap, TICKS_PER_SECOND};
@@ -78,6 +78,7 @@ async fn take(
     started: Duration,
     events: mpsc::Sender<Event>,
 ) -> Result<Placed, PlaceError> {
+    let mut phase = Phases { shared, begun: Instant::now(), told: Vec::new() };
     let folder = shared.journal_folder(lease.region);
     let (recovered, segment) = tokio::task::spawn_blocking(move || {
         let recovered = recover(&folder, lease.epoch)?;
@@ -86,12 +87,14 @@ async fn take(
     })
     .await
     .expect("reading a journal does not panic")?;
+    phase.ends("read");
     let mut recovery = Recovery::new(lease, recovered.state, recovered.staged);
     tell_journal(shared, &mut recovery).await?;
     let mut keys = recovery.keys();
     keys.extend(shared.store.owned(lease.region).await?.into_iter().map(|(key, _)| key));
     let asked: Vec<EntityKey> = keys.iter().copied().collect();
     let records: BTreeMap<EntityKey, _> = keys.into_iter().zip(shared.store.records(asked).await?).collect();
+    phase.ends("look_up");
     let requests = recovery.decide(&records);
     let count = requests.len();
     if count > 0 {
@@ -99,7 +102,9 @@ async fn take(
         if !recovery.claimed(outcomes) {
             return Err(PlaceError::Lost);
         }
-        info!(region = %lease.region, lease = %lease.epoch, entities = count, "recovered");
+        phase.ends("claim");
+        let phases_ms = phase.told;
+        info!(region = %lease.region, lease = %lease.epoch, entities = count, ?phases_ms, "recovered");
     }
     let world = &shared.config.world;
     let region = &shared.config.region;
@@ -120,6 +125,22 @@ async fn take(
     let endpoint = shared.endpoint();
     let placement = Placement { region: lease.region, worker: shared.id, lease: lease.epoch, endpoint };
     Ok(Placed { placement, thread })
+}
+
+/// How long each phase of a takeover took, one after the other.
+struct Phases<'a> {
+    shared: &'a Shared,
+    begun: Instant,
+    told: Vec<(&'static str, u128)>,
+}
+
+impl Phases<'_> {
+    fn ends(&mut self, phase: &'static str) {
+        let took = self.begun.elapsed();
+        self.begun = Instant::now();
+        self.shared.metrics.recovered(phase, took);
+        self.told.push((phase, took.as_millis()));
+    }
 }
 
 /// A type's channels: the configuration's entry for it, what its plugin declared, or the default.

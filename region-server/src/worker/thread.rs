@@ -11,7 +11,6 @@ use horizon_link::{PeerSender, SendError};
 use horizon_model::{EdgeId, Tick, WorkerId};
 use horizon_service::clock::GridClock;
 use horizon_service::exit;
-use horizon_service::metrics::{Counter, Gauge, Histogram, Metrics, SECONDS};
 use horizon_state_store::{LeaseError, StateStore, StoreError};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
@@ -44,51 +43,6 @@ const DRAIN: usize = 256;
 const LATE_SHARE: u32 = 2;
 /// The longest wait for one confirmation of the lease.
 const CONFIRM_WITHIN: Duration = Duration::from_secs(1);
-
-/// Metrics of the tick thread.
-pub(crate) struct ThreadMetrics {
-    step_seconds: Histogram,
-    overruns: Counter,
-    frames: Counter,
-    frame_bytes: Counter,
-    arrivals: Counter,
-    cas_calls: Counter,
-    cas_requests: Counter,
-    tick: Gauge,
-    enter_bytes: Counter,
-    update_bytes: Counter,
-    leave_bytes: Counter,
-    channel_bytes: [Counter; 4],
-    updates: Counter,
-    deferred: Counter,
-    error_scale: Gauge,
-}
-
-impl ThreadMetrics {
-    pub(crate) fn register(metrics: &Metrics) -> Self {
-        Self {
-            step_seconds: metrics.histogram("region_step_seconds", "Work time of a step", &SECONDS),
-            overruns: metrics.counter("region_step_overruns", "Steps that began late or took too long"),
-            frames: metrics.counter("region_state_frames", "State frames made for clients"),
-            frame_bytes: metrics
-                .counter("region_state_bytes", "Bytes of state frames before the edge's header"),
-            arrivals: metrics.counter("region_arrivals", "Entities that arrived by handoff"),
-            cas_calls: metrics.counter("region_cas_calls", "Calls of the store with compare-and-sets"),
-            cas_requests: metrics.counter("region_cas_requests", "Compare-and-sets in them"),
-            tick: metrics.gauge("region_tick", "World tick of the last step"),
-            enter_bytes: metrics.counter("gorc_enter_bytes", "Bytes that told of objects that appeared"),
-            update_bytes: metrics.counter("gorc_update_bytes", "Bytes that told of objects that changed"),
-            leave_bytes: metrics.counter("gorc_leave_bytes", "Bytes that told of objects that went"),
-            channel_bytes: ["critical", "detailed", "cosmetic", "metadata"].map(|channel| {
-                metrics.counter(&format!("gorc_{channel}_bytes"), "State bytes on this channel")
-            }),
-            updates: metrics.counter("gorc_updates", "Updates told, to clients and neighbours"),
-            deferred: metrics.counter("gorc_deferred", "Entries that waited a step for bytes"),
-            error_scale: metrics
-                .gauge("gorc_error_scale_percent", "What error bounds are multiplied by; 100 unless late"),
-        }
-    }
-}
 
 /// Everything a region needs to begin.
 pub(crate) struct Start {
@@ -183,6 +137,7 @@ struct Ticker {
     edges: BTreeMap<EdgeId, (PeerSender, u64)>,
     workers: BTreeMap<WorkerId, (PeerSender, u64)>,
     work: VecDeque<u32>,
+    degraded: bool,
     ended: Option<bool>,
     counted: (u64, u64, u64),
 }
@@ -192,7 +147,9 @@ impl Ticker {
         let Start { shared, recovery, config, host, started, segment, lease } = start;
         let clock = shared.clock.clone();
         let now = clock.grid_now().unwrap_or(started);
+        let begun = Instant::now();
         let region = recovery.finish(config, host, now, started, Tick::at(now));
+        shared.metrics.recovered("restore", begun.elapsed());
         let fence = StoreFence { store: Arc::clone(&shared.store), lease, runtime: runtime.clone() };
         let (reports, wants) = (inbox.clone(), inbox.clone());
         let report = move |written: Written| {
@@ -229,6 +186,7 @@ impl Ticker {
             edges: BTreeMap::new(),
             workers: BTreeMap::new(),
             work: VecDeque::with_capacity(WINDOW),
+            degraded: false,
             ended: None,
             counted: (0, 0, 0),
             shared,
@@ -268,6 +226,7 @@ impl Ticker {
             fault::after_step(&self.region);
             self.perform();
             self.account(begun.elapsed());
+            self.tell_standing();
             next = next + rate.step();
         }
         let retired = self.ended == Some(true);
@@ -412,6 +371,21 @@ impl Ticker {
         if let Err(error) = result {
             error!(%error, "ending, so that another worker recovers");
             self.ended = Some(false);
+        }
+    }
+
+    /// Says so where the lease becomes uncertain, and where it is certain again.
+    fn tell_standing(&mut self) {
+        let degraded = self.region.is_degraded();
+        if std::mem::replace(&mut self.degraded, degraded) == degraded {
+            return;
+        }
+        self.shared.metrics.degraded.set(i64::from(degraded));
+        let region = self.region.id();
+        if degraded {
+            warn!(%region, "the store is out of reach: play goes on, nothing becomes durable, nobody is handed over");
+        } else {
+            info!(%region, "the store is back: what was played since becomes durable");
         }
     }
 

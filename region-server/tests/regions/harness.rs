@@ -2,7 +2,7 @@
 //! are queues with delays drawn from a seed.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 use std::path::Path;
 use std::time::Duration;
 
@@ -83,6 +83,10 @@ pub(crate) struct Harness {
     has_killed: bool,
     /// Regions with an odd number step this much later than the others.
     pub(crate) odd_late: Duration,
+    /// Regions that do not step and hear nothing, as a stopped process.
+    pub(crate) stopped: BTreeSet<RegionId>,
+    /// Who told the edge that it does not hear whom, and when.
+    pub(crate) silences: Vec<(Duration, RegionId, RegionId)>,
     pub(crate) references: References,
     map: RegionMap,
     rate: TickRate,
@@ -131,6 +135,8 @@ impl Harness {
             killed_target: None,
             has_killed: false,
             odd_late: Duration::ZERO,
+            stopped: BTreeSet::new(),
+            silences: Vec::new(),
             references: References::default(),
             map: RegionMap { map_epoch: 1, grid },
             rate: TickRate::from_hz(hz).expect("a valid rate"),
@@ -302,6 +308,7 @@ impl Harness {
             let step = self
                 .running
                 .iter()
+                .filter(|(id, _)| !self.stopped.contains(id))
                 .map(|(id, held)| (held.next.since_origin() + self.late_by(*id), *id))
                 .min()
                 .expect("a region runs");
@@ -333,7 +340,7 @@ impl Harness {
         match happening {
             Happening::ToRegion(region, lease, input) => {
                 let Some(held) = self.running.get_mut(&region) else { return };
-                if held.placement.lease == lease {
+                if held.placement.lease == lease && !self.stopped.contains(&region) {
                     if let Input::Staged(handoffs) = &input {
                         let synced = |one: &mut Staged| handoffs.contains(&one.handoff);
                         let synced: Vec<Staged> = held.staging.extract_if(.., synced).collect();

@@ -255,7 +255,7 @@ impl Limits {
             headers: reader.count("headers", 8..=1024) as usize,
             message_bytes: reader.count("message_bytes", 1024..=1_048_576) as usize,
             frames_per_second: rate("frames_per_second"),
-            state_frames_per_second: reader.count("state_frames_per_second", 1..=60) as u32,
+            state_frames_per_second: reader.count("state_frames_per_second", 1..=60),
             bytes_per_second: rate("bytes_per_second"),
             control_frames_per_second: rate("control_frames_per_second"),
             invalid_messages_per_minute: rate("invalid_messages_per_minute"),

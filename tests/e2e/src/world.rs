@@ -190,6 +190,23 @@ impl World {
         kill_process(as_pid(worker), Signal::KILL).expect("it was there");
     }
 
+    /// Stops a region server, so that nobody sees it end.
+    pub fn stop(&self, worker: u32) {
+        kill_process(as_pid(worker), Signal::STOP).expect("it was there");
+    }
+
+    /// Lets a stopped region server go on, and waits until it has noticed and ended. Whether it did so by
+    /// itself is in its log.
+    pub async fn wake(&self, worker: u32) {
+        kill_process(as_pid(worker), Signal::CONT).expect("it was there");
+        self.until("its end", |_| (!self.workers_alive().contains(&worker)).then_some(())).await;
+    }
+
+    /// Whether some log has a line with this text.
+    pub fn logged(&self, text: &str) -> bool {
+        self.logs().iter().any(|(_, log)| log.contains(text))
+    }
+
     /// `kill -9` of atlas.
     pub async fn kill_atlas(&mut self) {
         let mut atlas = self.atlas.take().expect("atlas runs");
@@ -285,6 +302,17 @@ impl World {
             line.split(|byte| *byte == 0).any(|word| word == file.as_bytes())
         };
         pids.filter(ours).collect()
+    }
+
+    /// Processes of this world that are no zombies.
+    fn workers_alive(&self) -> Vec<u32> {
+        let ended = |pid: &u32| {
+            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            stat.rsplit_once(')').is_none_or(|(_, rest)| rest.trim_start().starts_with(['Z', 'X']))
+        };
+        let mut alive = self.processes();
+        alive.retain(|pid| !ended(pid));
+        alive
     }
 
     fn logs(&self) -> Vec<(String, String)> {

@@ -30,6 +30,45 @@ async fn a_killed_region_server_is_a_hiccup() {
     world.finish().await;
 }
 
+/// Nobody sees it end: whoever hears nothing of it says so, and its region goes to another worker under a
+/// higher lease. When it wakes, nobody listens.
+#[tokio::test]
+async fn a_stopped_region_server_is_replaced_and_not_heard_when_it_wakes() {
+    let world = World::start("").await;
+    let ada = Player::join(&world, "Ada", Spelling::Binary, [-60.0, -60.0, 0.5]).await;
+    let bert = Player::join(&world, "Bert", Spelling::Json, [-62.0, -60.0, 0.5]).await;
+    ada.busy(true);
+    bert.busy(true);
+    ada.until_true("some play", |seen| seen.applied >= 5).await;
+    let owner = world.only_owner().await;
+    world
+        .until("a worker that is ready", |status| {
+            let workers = status["workers"].as_array()?;
+            workers.iter().find(|worker| worker["state"] == "ready").map(|_| ())
+        })
+        .await;
+
+    let before = ada.seen();
+    world.stop(owner);
+    for player in [&ada, &bert] {
+        player.until_true("the news", |seen| seen.resyncs > before.resyncs).await;
+        let sent = player.seen().sent.count();
+        player.until_true("play after it", |seen| u64::from(seen.applied) > sent + 5).await;
+    }
+    assert!(world.logged("cause=Some(Silent"), "the director was told of silence");
+    world.wake(owner).await;
+    let woken = ada.seen();
+    ada.until_true("play after that", |seen| u64::from(seen.applied) > woken.sent.count() + 5).await;
+    for player in [&ada, &bert] {
+        player.assert_account().await;
+        let seen = player.seen();
+        assert_eq!(seen.disconnects, Vec::<String>::new(), "the socket stays");
+        assert!(seen.epochs.windows(2).all(|pair| pair[0] < pair[1]), "{:?}", seen.epochs);
+        assert_eq!((seen.epochs.len(), seen.resyncs), (2, 1), "one takeover");
+    }
+    world.finish().await;
+}
+
 #[tokio::test]
 async fn a_killed_atlas_is_resumed_from() {
     let mut world = World::start("").await;

@@ -192,6 +192,9 @@ impl Sample {
     }
 }
 
+/// A figure's name, and how to read it off a storm.
+type Row<'a> = (&'a str, &'a dyn Fn(&Storm) -> f64);
+
 /// What was used around a storm beyond what is used without one, in milliseconds.
 fn extra_ms(samples: &VecDeque<Sample>, begun: Instant, ended: Instant, of: fn(&Sample) -> Duration) -> f64 {
     let first = begun - AROUND - TOLD_WITHIN;
@@ -241,7 +244,7 @@ fn summary(options: &StormOptions, storms: &[Storm], bots: &Value) -> Value {
         (median, [values.first().copied(), values.last().copied()])
     };
     let share = |values: &[f64], share: f64| percentile(&mut values.to_vec(), share).unwrap_or(0.0);
-    let rows: [(&str, &dyn Fn(&Storm) -> f64); 10] = [
+    let rows: [Row; 10] = [
         ("work_ms", &|storm| storm.work_ms),
         ("work_all_ms", &|storm| storm.work_all_ms),
         ("wall_ms", &|storm| storm.wall_ms),

@@ -78,6 +78,7 @@ impl Harness {
                     self.send_region(region, input);
                 }
             }
+            RegionToEdge::Silent { region: of, .. } => self.silences.push((self.now, region, of)),
             RegionToEdge::Resync { player, .. } => {
                 self.clients.get_mut(&player).expect("joined").resyncs += 1;
             }
@@ -87,6 +88,7 @@ impl Harness {
             | RegionToEdge::Placed(_)
             | RegionToEdge::NotPlaced { .. }
             | RegionToEdge::Retired { .. }
+            | RegionToEdge::Alive { .. }
             | RegionToEdge::ClockPing { .. } => {}
         }
     }
