@@ -7,7 +7,7 @@ use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use rustix::process::Signal;
-use tokio::process::{ChildStdout, Command};
+use tokio::process::{ChildStdin, ChildStdout, Command};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::failure::{Failure, Outcome};
@@ -30,7 +30,8 @@ pub(crate) struct Child {
 
 impl Child {
     /// Starts `command`. What it writes goes to `NAME.log` in `logs`, which begins anew unless `append`.
-    /// With `piped`, only standard error does, and [`Self::take_stdout`] has the rest.
+    /// With `piped`, only standard error does, [`Self::take_stdout`] has the rest and [`Self::take_stdin`]
+    /// the other direction.
     pub(crate) fn start(
         name: &'static str,
         command: &mut Command,
@@ -45,7 +46,8 @@ impl Child {
             true => Stdio::piped(),
             false => file.try_clone().map_err(|error| Failure::unwritable(&log, &error))?.into(),
         };
-        command.stdin(Stdio::null()).stdout(stdout).stderr(file);
+        let stdin = if piped { Stdio::piped() } else { Stdio::null() };
+        command.stdin(stdin).stdout(stdout).stderr(file);
         // A group of its own: Ctrl-C in a terminal is for us alone, and we end the others in order.
         command.process_group(0);
         let process = command.spawn().map_err(|error| {
@@ -68,6 +70,11 @@ impl Child {
     /// What it prints, if it was started with a pipe; once.
     pub(crate) fn take_stdout(&mut self) -> Option<ChildStdout> {
         self.process.stdout.take()
+    }
+
+    /// What it reads, if it was started with a pipe; once.
+    pub(crate) fn take_stdin(&mut self) -> Option<ChildStdin> {
+        self.process.stdin.take()
     }
 
     /// Waits for its end. Dropping the future loses nothing.

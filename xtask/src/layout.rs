@@ -9,8 +9,8 @@ use crate::failure::{Failure, Outcome};
 use crate::redis::{Server, Store};
 use crate::trace;
 
-/// Edge of a region, and so the distance between two pitches, in metres.
-const REGION_METRES: i64 = 200;
+/// Edge of a region where nothing else is said, in metres.
+pub(crate) const REGION_METRES: i64 = 200;
 
 /// State frames a second for each of many players who only stand there: their bots must leave the processors
 /// to what is measured.
@@ -31,6 +31,8 @@ pub(crate) struct Plan {
     pub(crate) store: Store,
     /// What the plugin `drill` does.
     pub(crate) drill: Drill,
+    /// Edge of a region, and so the distance between two pitches, in metres.
+    pub(crate) region_metres: i64,
 }
 
 /// Luggage for everybody, and a march over the border of two regions; nothing by default.
@@ -99,7 +101,7 @@ impl Plan {
     pub(crate) fn centres(&self) -> Vec<[i64; 2]> {
         let (columns, _) = self.grid();
         (0..self.pitches)
-            .map(|pitch| [pitch % columns, pitch / columns].map(|at| i64::from(at) * REGION_METRES))
+            .map(|pitch| [pitch % columns, pitch / columns].map(|at| i64::from(at) * self.region_metres))
             .collect()
     }
 
@@ -110,10 +112,10 @@ impl Plan {
     }
 
     fn toml(&self) -> String {
-        let Self { pitches, hz, ports, grace_seconds, store: _, drill } = self;
+        let Self { pitches, hz, ports, grace_seconds, store: _, drill, region_metres } = self;
         let (columns, rows) = self.grid();
         let (mut columns, mut rows) = (columns + 1, rows + 1);
-        let (mut region_metres, mut low) = (REGION_METRES, [-REGION_METRES; 2]);
+        let (mut region_metres, mut low) = (*region_metres, [-region_metres; 2]);
         if drill.line_metres > 0 {
             // Regions are whole cells of 50 m, and the middle of the line is the world's origin.
             region_metres = (drill.line_metres + 199) / 100 * 100;
@@ -228,8 +230,15 @@ mod tests {
 
     fn plan(pitches: u32) -> Plan {
         let ports = Ports::from(7777).expect("room");
-        let drill = Drill::default();
-        Plan { pitches, hz: 30, ports, grace_seconds: Some(3), store: Store::Sqlite, drill }
+        Plan {
+            pitches,
+            hz: 30,
+            ports,
+            grace_seconds: Some(3),
+            store: Store::Sqlite,
+            drill: Drill::default(),
+            region_metres: REGION_METRES,
+        }
     }
 
     #[test]

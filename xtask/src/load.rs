@@ -5,8 +5,8 @@ use std::process::ExitStatus;
 use std::time::Duration;
 
 use serde_json::Value;
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::Command;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::process::{ChildStdin, Command};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -20,6 +20,7 @@ use crate::failure::Outcome;
 pub(crate) struct Load {
     /// The process.
     pub(crate) child: Child,
+    faults: Option<ChildStdin>,
     lines: watch::Receiver<Value>,
     reader: JoinHandle<()>,
 }
@@ -65,6 +66,14 @@ impl Order {
         self
     }
 
+    /// Walkers at `pace` metres per second who join this many a second, say nothing, and hear of faults.
+    pub(crate) fn for_faults(mut self, pace: f64, joins_per_second: u64) -> Self {
+        self.add("--pace", &pace.to_string());
+        self.add("--joins-per-second", &joins_per_second.to_string());
+        self.words.extend(["--quiet", "--faults"].map(str::to_owned));
+        self
+    }
+
     fn add(&mut self, key: &str, value: &str) {
         self.words.extend([key.to_owned(), value.to_owned()]);
     }
@@ -93,7 +102,15 @@ impl Load {
                 }
             }
         });
-        Ok(Self { child, lines, reader })
+        let faults = child.take_stdin();
+        Ok(Self { child, faults, lines, reader })
+    }
+
+    /// Tells the bots of a fault that is caused at `at_ns` of the monotonic clock.
+    pub(crate) async fn fault(&mut self, at_ns: u64) -> Outcome<()> {
+        let pipe = self.faults.as_mut().expect("it was started with a pipe");
+        let told = pipe.write_all(format!("{at_ns}\n").as_bytes()).await;
+        told.map_err(|error| format!("the bots could not be told of a fault: {error}").into())
     }
 
     /// The newest line; null before the first.

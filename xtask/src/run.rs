@@ -67,6 +67,7 @@ pub(crate) async fn run(options: Options) -> Outcome<()> {
         grace_seconds: None,
         store: options.store,
         drill: layout::Drill::default(),
+        region_metres: layout::REGION_METRES,
     };
     let file = match &options.config {
         Some(file) => absolute(file)?,

@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use tracing::{debug, warn};
 
 use crate::checker::{Checker, EventNumbers, GapMeter};
+use crate::hiccup::HiccupMeter;
 use crate::ledger::{Chain, Report};
 use crate::totals::Totals;
 use crate::trace::{Sample, is_jump};
@@ -140,6 +141,7 @@ struct Bot {
     client: Client,
     checker: Checker,
     gaps: GapMeter,
+    hiccups: HiccupMeter,
     numbers: EventNumbers,
     chain: Chain,
     totals: Arc<Totals>,
@@ -165,6 +167,7 @@ impl Bot {
         Self {
             checker: Checker::new(rate_hz),
             gaps: GapMeter::new(rate_hz),
+            hiccups: HiccupMeter::default(),
             numbers: EventNumbers::default(),
             chain: Chain::default(),
             totals,
@@ -183,6 +186,7 @@ impl Bot {
 
     /// Until the route ends, the session ends, or everybody is told to stop.
     async fn live(&mut self, stop: &mut watch::Receiver<bool>) {
+        let mut faults = self.totals.faults();
         while !self.over && !*stop.borrow() {
             let Some(waypoint) = self.waypoints.peek() else { return };
             let wake = self.next_input.min(self.started + waypoint.at);
@@ -190,6 +194,11 @@ impl Bot {
                 update = self.client.next_with(&mut self.checker) => self.handle(update),
                 () = sleep_until(wake) => self.act(),
                 _ = stop.changed() => return,
+                Ok(()) = faults.changed() => {
+                    let fault = *faults.borrow_and_update();
+                    let unfinished = fault.and_then(|fault| self.hiccups.begin(fault));
+                    self.totals.hiccup(unfinished);
+                }
             }
         }
     }
@@ -221,11 +230,14 @@ impl Bot {
             }
             self.respawn = None;
         }
-        let _ = self.client.movement(pose);
+        if self.client.movement(pose).is_some() {
+            self.hiccups.moved(Instant::now(), pose.position.metres());
+        }
     }
 
     fn jump(&mut self, pose: &Pose) {
         self.client.forget_movement();
+        self.hiccups.jumped();
         let tick = self.client.tick().map(|tick| tick.0);
         let payload = json!({ "position": pose.position.metres(), "velocity": pose.velocity, "yaw": pose.yaw, "tick": tick });
         if let Some(seq) = self.send("movement", "respawn", &payload) {
@@ -237,7 +249,9 @@ impl Bot {
     fn send_next_input(&mut self) {
         self.inputs += 1;
         let n = self.inputs;
-        if self.speaks && n.is_multiple_of(SAY_EVERY) {
+        if self.totals.is_quiet() {
+            self.send("ledger", "note", &json!({ "n": n }));
+        } else if self.speaks && n.is_multiple_of(SAY_EVERY) {
             self.send("chat", "say", &json!({ "text": format!("message {n}") }));
         } else if self.input_every == INPUT_EVERY && n.is_multiple_of(CHAT_EVERY) {
             self.send("chat", "nearby", &json!({ "text": format!("message {n}") }));
@@ -251,6 +265,7 @@ impl Bot {
         let bytes = self.client.spell(payload).expect("JSON values can be written in both spellings");
         let seq = self.client.send_raw(namespace, event, bytes.clone()).ok()?;
         self.chain.push(seq, namespace, event, &bytes);
+        self.hiccups.sent(seq);
         self.totals.count(|sum| sum.inputs_sent += 1);
         Some(seq)
     }
@@ -262,7 +277,13 @@ impl Bot {
                 let gap = self.gaps.observe(frame.epoch, frame.received_at);
                 self.totals.frame(frame.body_bytes, gap);
                 let own = self.client.welcome().entity;
-                self.totals.references().take(self.checker.look(own));
+                let now = Instant::now();
+                let shown = self.client.world().drawn(own).map(|drawn| drawn.pose.position.metres());
+                self.hiccups.frame(now, frame.epoch, shown);
+                self.totals.hiccup(self.hiccups.applied(now, frame.progress.applied));
+                if !self.totals.is_quiet() {
+                    self.totals.references().take(self.checker.look(own));
+                }
             }
             Some(Update::Event(event)) => self.handle_event(&event),
             Some(Update::Resync { tick, .. }) => {
@@ -286,7 +307,10 @@ impl Bot {
                     self.numbers.restart();
                 }
             }
-            Some(Update::Progress(_) | Update::Closing(_)) => {}
+            Some(Update::Progress(progress)) => {
+                self.totals.hiccup(self.hiccups.applied(Instant::now(), progress.applied));
+            }
+            Some(Update::Closing(_)) => {}
         }
     }
 
@@ -305,6 +329,7 @@ impl Bot {
 
     /// Asks for the report, compares it, says goodbye.
     async fn leave(mut self) {
+        self.totals.hiccup(self.hiccups.end());
         let deadline = Instant::now() + REPORT_PATIENCE;
         let mut asked = false;
         while !self.over && self.report.is_none() {

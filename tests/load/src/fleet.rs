@@ -19,7 +19,7 @@ const SHORTEST_STRETCH: Duration = Duration::from_secs(1);
 /// Pitches with the same recording start this far apart, so that they are not copies of each other.
 const STAGGER: Duration = Duration::from_secs(7);
 /// Walkers join one after the other, within the server's default of ten new connections a second.
-const WALKER_STAGGER: Duration = Duration::from_millis(100);
+pub const WALKER_STAGGER: Duration = Duration::from_millis(100);
 
 /// Players who stand join two hundred a second, where the server's limits let them.
 const STANDING_STAGGER: Duration = Duration::from_millis(5);
@@ -56,6 +56,10 @@ pub struct Plan {
     pub walkers: u64,
     /// Players who stand where they are.
     pub standing: Vec<Line>,
+    /// Their pace, metres per second.
+    pub pace: f64,
+    /// Pause between two of them who join. The server's default admits ten new connections a second.
+    pub stagger: Duration,
     /// Begins all names, so that two runs do not share players.
     pub prefix: String,
 }
@@ -106,9 +110,10 @@ impl Fleet {
         for number in 0..self.plan.walkers {
             let pitches = self.plan.pitches.len() as u64;
             let centre = self.plan.pitches[(number % pitches) as usize];
-            let route = Route::Stroll(Walker::new(number, walker::home(centre, number / pitches)));
+            let walker = Walker::new(number, walker::home(centre, number / pitches));
+            let route = Route::Stroll(walker.with_pace(self.plan.pace));
             bots.spawn(self.bot(format!("{}-w{number}", self.plan.prefix), route));
-            if !self.wait_until(Instant::now() + WALKER_STAGGER).await {
+            if !self.wait_until(Instant::now() + self.plan.stagger).await {
                 break;
             }
         }
@@ -187,6 +192,8 @@ mod tests {
             ball,
             walkers: 0,
             standing: Vec::new(),
+            pace: walker::PACE,
+            stagger: WALKER_STAGGER,
             prefix: "test".to_owned(),
         };
         let count = |respawns, ball| {

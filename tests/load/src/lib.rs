@@ -14,6 +14,7 @@
 pub mod bot;
 pub mod checker;
 pub mod fleet;
+pub mod hiccup;
 pub mod ledger;
 pub mod references;
 pub mod totals;

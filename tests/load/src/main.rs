@@ -10,8 +10,10 @@ use clap::Parser;
 use horizon_client::Trust;
 use horizon_load::bot::SpellingChoice;
 use horizon_load::fleet::{self, Line, Plan};
+use horizon_load::hiccup::{Fault, instant_of};
 use horizon_load::totals::Totals;
 use horizon_load::trace::Match;
+use rustix::time::{ClockId, clock_gettime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
@@ -50,6 +52,18 @@ struct Arguments {
     /// Synthetic walkers on top of the matches
     #[arg(long, default_value_t = 0)]
     bots: u64,
+    /// Their pace in metres per second
+    #[arg(long, default_value_t = horizon_load::walker::PACE)]
+    pace: f64,
+    /// Walkers who join within a second
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    joins_per_second: u32,
+    /// Nobody talks and pictures are not compared, so that bots cost little
+    #[arg(long)]
+    quiet: bool,
+    /// Lines on standard input tell of faults, as they are caused: nanoseconds of the monotonic clock
+    #[arg(long)]
+    faults: bool,
     /// No matches, only walkers around the pitches
     #[arg(long)]
     no_matches: bool,
@@ -125,9 +139,13 @@ async fn main() -> ExitCode {
 
 /// Returns whether anybody joined.
 async fn run(arguments: Arguments) -> Result<bool, Box<dyn std::error::Error>> {
-    let (seconds, status) = (arguments.seconds, arguments.status);
+    let (seconds, status, faults) = (arguments.seconds, arguments.status, arguments.faults);
+    let totals = Arc::new(if arguments.quiet { Totals::quiet() } else { Totals::default() });
     let plan = plan(arguments)?;
-    let totals = Arc::new(Totals::default());
+    if faults {
+        let totals = Arc::clone(&totals);
+        std::thread::spawn(move || hear_of_faults(&totals));
+    }
     let (stop, stopped) = watch::channel(false);
     let started = Instant::now();
     let end = async {
@@ -164,6 +182,25 @@ async fn run(arguments: Arguments) -> Result<bool, Box<dyn std::error::Error>> {
     Ok(summary.sums.players > 0)
 }
 
+/// Passes on what is told on standard input. A thread of its own: nothing else waits for it.
+fn hear_of_faults(totals: &Totals) {
+    let mut number = 0;
+    for line in std::io::stdin().lines().map_while(Result::ok) {
+        match line.trim().parse() {
+            Ok(at_ns) => {
+                number += 1;
+                totals.fault(Fault { number, at: instant_of(at_ns, monotonic_ns()) });
+            }
+            Err(error) => warn!(line, %error, "a line that tells no time"),
+        }
+    }
+}
+
+fn monotonic_ns() -> u64 {
+    let now = clock_gettime(ClockId::Monotonic);
+    now.tv_sec.unsigned_abs() * 1_000_000_000 + now.tv_nsec.unsigned_abs()
+}
+
 fn plan(arguments: Arguments) -> Result<Plan, Box<dyn std::error::Error>> {
     let traces = arguments.traces.or_else(|| std::env::var_os("HORIZON_TRACES").map(PathBuf::from));
     let matches = match traces {
@@ -189,6 +226,8 @@ fn plan(arguments: Arguments) -> Result<Plan, Box<dyn std::error::Error>> {
         ball: arguments.ball,
         walkers: arguments.bots,
         standing: arguments.standing.0,
+        pace: arguments.pace,
+        stagger: Duration::from_secs(1) / arguments.joins_per_second,
         prefix: format!("b{:04x}", std::process::id() & 0xffff),
     })
 }

@@ -5,8 +5,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use hdrhistogram::Histogram;
 use serde::Serialize;
+use tokio::sync::watch;
 
 use crate::checker::{EventNumbers, Faults, Gap};
+use crate::hiccup::{Fault, Hiccup, HiccupSummary, summarise};
 use crate::ledger::Audit;
 use crate::references::{Comparisons, References};
 
@@ -18,6 +20,9 @@ const LAST_GAPS: usize = 10;
 pub struct Totals {
     inner: Mutex<Inner>,
     references: References,
+    faults: watch::Sender<Option<Fault>>,
+    /// Nobody talks and pictures are not compared: for hundreds of players beside their servers.
+    quiet: bool,
 }
 
 #[derive(Debug)]
@@ -27,6 +32,7 @@ struct Inner {
     crossing_gaps: Histogram<u64>,
     control_gaps: Histogram<u64>,
     last_gaps: VecDeque<u64>,
+    hiccups: Vec<Hiccup>,
 }
 
 /// Everything that is simply added up.
@@ -99,6 +105,10 @@ pub struct Summary {
     pub gap_ticks_control_p99: u64,
     /// The largest of those.
     pub gap_ticks_control_max: u64,
+    /// What the faults that the bots were told of cost, one after the other.
+    pub hiccups: Vec<HiccupSummary>,
+    /// The same over all of them.
+    pub all_hiccups: HiccupSummary,
 }
 
 /// One status line.
@@ -116,6 +126,8 @@ pub struct Status {
     pub disconnects: u64,
     /// Ticks without a frame at the latest crossings.
     pub last_gaps: Vec<u64>,
+    /// What the latest fault that the bots were told of has cost so far.
+    pub hiccup: Option<HiccupSummary>,
 }
 
 impl Default for Totals {
@@ -127,8 +139,10 @@ impl Default for Totals {
             crossing_gaps: histogram(),
             control_gaps: histogram(),
             last_gaps: VecDeque::new(),
+            hiccups: Vec::new(),
         };
-        Self { inner: Mutex::new(inner), references: References::default() }
+        let (inner, references) = (Mutex::new(inner), References::default());
+        Self { inner, references, faults: watch::Sender::new(None), quiet: false }
     }
 }
 
@@ -136,6 +150,33 @@ impl Totals {
     /// What everybody draws, side by side.
     pub const fn references(&self) -> &References {
         &self.references
+    }
+
+    /// The same for a fleet in which nobody talks and pictures are not compared.
+    pub fn quiet() -> Self {
+        Self { quiet: true, ..Self::default() }
+    }
+
+    /// Whether nobody talks and pictures are not compared.
+    pub const fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+
+    /// Tells every bot of a fault.
+    pub fn fault(&self, fault: Fault) {
+        self.faults.send_replace(Some(fault));
+    }
+
+    /// Faults that are yet to come.
+    pub fn faults(&self) -> watch::Receiver<Option<Fault>> {
+        self.faults.subscribe()
+    }
+
+    /// What a fault cost one player, if it is over.
+    pub fn hiccup(&self, hiccup: Option<Hiccup>) {
+        if let Some(hiccup) = hiccup {
+            self.lock().hiccups.push(hiccup);
+        }
     }
 
     /// A player is in the world.
@@ -208,6 +249,7 @@ impl Totals {
             crossings: inner.sum.crossings,
             disconnects: inner.sum.disconnects,
             last_gaps: inner.last_gaps.iter().copied().collect(),
+            hiccup: (*self.faults.borrow()).map(|fault| of_fault(&inner.hiccups, fault.number)),
         }
     }
 
@@ -216,6 +258,7 @@ impl Totals {
         let Comparisons { compared, astray, error_p99_metres } = self.references.comparisons();
         let inner = self.lock();
         let (crossing, control) = (&inner.crossing_gaps, &inner.control_gaps);
+        let faults = (*self.faults.borrow()).map_or(0, |fault| fault.number);
         Summary {
             sums: inner.sum,
             astray,
@@ -226,12 +269,18 @@ impl Totals {
             gap_ticks_max: crossing.max(),
             gap_ticks_control_p99: control.value_at_quantile(0.99),
             gap_ticks_control_max: control.max(),
+            hiccups: (1..=faults).map(|number| of_fault(&inner.hiccups, number)).collect(),
+            all_hiccups: summarise(inner.hiccups.iter()),
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn of_fault(hiccups: &[Hiccup], number: u32) -> HiccupSummary {
+    summarise(hiccups.iter().filter(|hiccup| hiccup.fault == number))
 }
 
 #[cfg(test)]

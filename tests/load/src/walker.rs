@@ -4,7 +4,7 @@ use std::f64::consts::TAU;
 use std::time::Duration;
 
 /// Walking pace in metres per second.
-const PACE: f64 = 1.5;
+pub const PACE: f64 = 1.5;
 /// Time between two turns.
 const TURN_EVERY: Duration = Duration::from_secs(2);
 /// Beyond this many metres from home the next turn leads back.
@@ -28,16 +28,24 @@ pub struct Walker {
     home: [f64; 2],
     at: [f64; 2],
     yaw: f64,
+    pace: f64,
     until_turn: Duration,
 }
 
 impl Walker {
     /// Starts within 10 m of `home`, metres.
     pub fn new(seed: u64, home: [f64; 2]) -> Self {
-        let mut walker = Self { random: seed, home, at: home, yaw: 0.0, until_turn: Duration::ZERO };
+        let mut walker =
+            Self { random: seed, home, at: home, yaw: 0.0, pace: PACE, until_turn: Duration::ZERO };
         let (angle, distance) = (walker.unit() * TAU, walker.unit() * 10.0);
         walker.at = [home[0] + distance * angle.cos(), home[1] + distance * angle.sin()];
         walker
+    }
+
+    /// The same at another pace, in metres per second.
+    pub const fn with_pace(mut self, pace: f64) -> Self {
+        self.pace = pace;
+        self
     }
 
     /// Walks on for `time`.
@@ -53,7 +61,7 @@ impl Walker {
             };
         }
         self.until_turn = self.until_turn.saturating_sub(time);
-        let metres = PACE * time.as_secs_f64();
+        let metres = self.pace * time.as_secs_f64();
         self.at = [self.at[0] + metres * self.yaw.cos(), self.at[1] + metres * self.yaw.sin()];
     }
 
@@ -64,7 +72,7 @@ impl Walker {
 
     /// Metres per second.
     pub fn velocity(&self) -> [f32; 3] {
-        [(PACE * self.yaw.cos()) as f32, (PACE * self.yaw.sin()) as f32, 0.0]
+        [(self.pace * self.yaw.cos()) as f32, (self.pace * self.yaw.sin()) as f32, 0.0]
     }
 
     /// Radians.

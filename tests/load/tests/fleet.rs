@@ -262,6 +262,8 @@ async fn play(bad: bool, seconds: u64) -> (Summary, u64) {
         ball: false,
         walkers: 2,
         standing: Vec::new(),
+        pace: horizon_load::walker::PACE,
+        stagger: horizon_load::fleet::WALKER_STAGGER,
         prefix: "test".to_owned(),
     };
     let totals = Arc::new(Totals::default());

@@ -4,6 +4,7 @@
 mod crossings;
 mod gorc;
 mod idle;
+mod kill_region;
 mod numbers;
 mod storm;
 
@@ -29,6 +30,8 @@ pub(crate) enum What {
     Storm(StormOptions),
     /// A world with nobody in it, then with 300 walkers
     Idle(IdleOptions),
+    /// A region server with hundreds of players on it ends, or hangs: when is play back?
+    KillRegion(KillRegionOptions),
     /// What replication costs by itself, and how exact its pictures are: one row for each scene
     Gorc(GorcOptions),
 }
@@ -143,7 +146,40 @@ pub(crate) struct IdleOptions {
     store: Store,
 }
 
-/// Measures, and prints what was found.
+/// How a region is lost.
+#[derive(Debug, Args)]
+pub(crate) struct KillRegionOptions {
+    /// Print JSON; there is no other form
+    #[arg(long)]
+    json: bool,
+    /// Its process is killed; stopped, so that nobody sees it end; or cut off from everybody but the store (as
+    /// root, by nft). The last two are undone when play is back
+    #[arg(long, default_value = "kill", value_parser = ["kill", "stop", "cut"])]
+    how: String,
+    /// Where state is kept
+    #[arg(long, default_value = "sqlite")]
+    store: Store,
+    /// Players, all of them in one region
+    #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u64).range(1..=4000))]
+    players: u64,
+    /// So often in a row, each time the worker that took over before
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
+    runs: u32,
+    /// What everybody carries, in bytes, about
+    #[arg(long, default_value_t = 4096)]
+    luggage_bytes: usize,
+    /// Pace of the players, metres per second
+    #[arg(long, default_value_t = 10.0)]
+    pace: f64,
+    /// Steps per second
+    #[arg(long, default_value_t = 30, value_parser = layout::parse_hz)]
+    hz: u32,
+    /// Leave data and logs in this folder
+    #[arg(long)]
+    data: Option<PathBuf>,
+}
+
+/// Measures, and prints what was found. Where that breaks a promise the status is 1.
 pub(crate) async fn run(what: What) -> Outcome<()> {
     let mut signals = Signals::new()?;
     let measured = async {
@@ -155,6 +191,9 @@ pub(crate) async fn run(what: What) -> Outcome<()> {
                 storm::measure(&cargo::build(Profile::Release)?, &options).await.map(Some)
             }
             What::Idle(options) => idle::measure(&cargo::build(Profile::Release)?, &options).await.map(Some),
+            What::KillRegion(options) => {
+                kill_region::measure(&cargo::build(Profile::Release)?, &options).await.map(Some)
+            }
             What::Gorc(options) => gorc::measure(&options).map(|()| None),
         }
     };
@@ -164,6 +203,9 @@ pub(crate) async fn run(what: What) -> Outcome<()> {
     };
     if let Some(found) = found {
         println!("{found}");
+        if found["broken"].as_array().is_some_and(|broken| !broken.is_empty()) {
+            return Err(format!("promises are broken: {}", found["broken"]).into());
+        }
     }
     Ok(())
 }
@@ -203,7 +245,24 @@ impl Arena {
     ) -> Outcome<Self> {
         // Two regions with nobody in one of them stay two regions.
         let grace = if drill.march_players > 0 { 3600 } else { 3 };
-        let plan = Plan { pitches, hz, ports: Ports::free()?, grace_seconds: Some(grace), store, drill };
+        let plan = Plan {
+            pitches,
+            hz,
+            ports: Ports::free()?,
+            grace_seconds: Some(grace),
+            store,
+            drill,
+            region_metres: layout::REGION_METRES,
+        };
+        Self::with_plan(built, plan, traces, kept).await
+    }
+
+    async fn with_plan(
+        built: &Built,
+        plan: Plan,
+        traces: Option<PathBuf>,
+        kept: Option<PathBuf>,
+    ) -> Outcome<Self> {
         let folder = match kept {
             Some(path) => {
                 Folder::Kept(std::path::absolute(path).map_err(|error| format!("--data: {error}"))?)
