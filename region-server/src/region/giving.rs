@@ -396,6 +396,9 @@ impl Region {
             return;
         };
         let key = entity.key;
+        // Whoever owns it may have begun to offer it here while this region did not know yet that it had given it
+        // away. That shadow has no observer; the next state of it makes one.
+        self.shadows.remove(&key);
         let elsewhere = region.filter(|region| *region != self.world.region);
         let edge = entity.player.as_ref().map(|player| player.session.edge);
         let gone = Gone { entity: id, key, epoch: Epoch(epoch.0 - 1) };
