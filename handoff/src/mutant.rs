@@ -7,9 +7,9 @@
 #[cfg(feature = "mutants")]
 use std::sync::OnceLock;
 
-/// The guard that is off in this whole process.
+/// The guards that are off in this whole process.
 #[cfg(feature = "mutants")]
-static EVERYWHERE: OnceLock<Mutant> = OnceLock::new();
+static EVERYWHERE: OnceLock<Vec<Mutant>> = OnceLock::new();
 
 /// One guard of the protocol, named for what happens without it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +31,8 @@ pub enum Mutant {
     AnyRecordResumes,
     /// An input that was applied already is applied again.
     ApplyTwice,
+    /// A source takes any hint for news.
+    AnyHintCounts,
     /// Shell: a journal record counts as durable without asking whether the lease is still ours.
     JournalNotFenced,
     /// Shell: a journal record counts as durable before it is written.
@@ -55,7 +57,7 @@ pub enum Mutant {
 
 /// Every guard by the name that `HORIZON_MUTANT` has for it.
 #[cfg(feature = "mutants")]
-const NAMES: [(&str, Mutant); 17] = [
+const NAMES: [(&str, Mutant); 18] = [
     ("resume-without-cas", Mutant::ResumeWithoutCas),
     ("final-before-flush", Mutant::FinalBeforeFlush),
     ("activate-on-final", Mutant::ActivateOnFinal),
@@ -63,6 +65,7 @@ const NAMES: [(&str, Mutant); 17] = [
     ("copy-instead-of-final", Mutant::CopyInsteadOfFinal),
     ("any-record-resumes", Mutant::AnyRecordResumes),
     ("apply-twice", Mutant::ApplyTwice),
+    ("any-hint-counts", Mutant::AnyHintCounts),
     ("journal-not-fenced", Mutant::JournalNotFenced),
     ("ack-before-write", Mutant::AckBeforeWrite),
     ("recovery-ignores-record", Mutant::RecoveryIgnoresRecord),
@@ -75,22 +78,28 @@ const NAMES: [(&str, Mutant); 17] = [
     ("nothing-again", Mutant::NothingAgain),
 ];
 
-/// Switches a guard off in this process, for good.
+/// Switches guards off in this process, for good: one by its name, or several with `+` between where each would be enough.
 ///
 /// # Panics
 ///
-/// Where there is no guard of this name, or another one is off already: such a test would show nothing.
+/// Where there is no guard of this name, or others are off already: such a test would show nothing.
 #[cfg(feature = "mutants")]
-pub fn switch_off(name: &str) {
-    let found = NAMES.iter().find(|(known, _)| *known == name);
-    let (_, guard) = found.unwrap_or_else(|| panic!("no guard is called {name:?}"));
-    assert!(EVERYWHERE.get_or_init(|| *guard) == guard, "one guard of a process is off at a time");
+pub fn switch_off(names: &str) {
+    let find = |name: &str| {
+        let found = NAMES.iter().find(|(known, _)| *known == name);
+        found.unwrap_or_else(|| panic!("no guard is called {name:?}")).1
+    };
+    let guards: Vec<Mutant> = names.split('+').map(find).collect();
+    assert!(
+        *EVERYWHERE.get_or_init(|| guards.clone()) == guards,
+        "guards of a process are switched off once"
+    );
 }
 
 /// Whether a guard is off in this whole process.
 #[cfg(feature = "mutants")]
 pub fn is_off(guard: Mutant) -> bool {
-    EVERYWHERE.get() == Some(&guard)
+    EVERYWHERE.get().is_some_and(|guards| guards.contains(&guard))
 }
 
 /// Whether a guard is off in this whole process: never, in this build.

@@ -240,8 +240,8 @@ impl<T: Clone> Route<T> {
         if !newer && (epoch, region) != (self.epoch, self.region) {
             return vec![];
         }
-        let newest = self.ring.back().map_or(applied, |kept| kept.seq);
-        let wanted = if is_off(Mutant::NothingAgain) { newest } else { applied } + 1;
+        let wanted = applied + 1;
+        let wanted = if is_off(Mutant::NothingAgain) { self.without_again(newer, applied) } else { wanted };
         if newer || self.next.is_none() {
             // What a crash undid counts as not applied, and must come again.
             self.next = Some(wanted);
@@ -252,6 +252,14 @@ impl<T: Clone> Route<T> {
         }
         (self.epoch, self.region, self.asked_below) = (epoch, region, 0);
         self.forward()
+    }
+
+    /// Where an edge goes on that sends nothing again: behind what it has, and behind what was on its way when a
+    /// connection that is resumed was lost.
+    fn without_again(&self, newer: bool, applied: u32) -> u32 {
+        let resumed = !newer && self.applied == 0 && applied > 0;
+        let newest = self.ring.back().map_or(applied, |kept| kept.seq);
+        newest.max(applied + u32::from(resumed)) + 1
     }
 
     fn move_to(&mut self, epoch: Epoch, region: RegionId) {

@@ -176,55 +176,39 @@ pub(crate) fn after_step(region: &Region) {
 }
 
 /// Sends a message, now, later, or both.
-fn send<T: Message>(
+fn send(
     runtime: &Handle,
     sender: &PeerSender,
     lane: Lane,
-    message: &T,
+    message: &RegionToRegion,
     point: Option<(Step, Role)>,
 ) -> Result<(), SendError> {
-    let Some((step, role)) = point else { return message.send(sender, lane) };
+    let Some((step, role)) = point else { return sender.send(lane, message) };
     let mine = armed().iter().any(|one| {
         (one.step, one.role) == (step, role) && matches!(one.action, Action::Repeat(_) | Action::Late(_))
     });
     if !mine {
-        let result = message.send(sender, lane);
-        // An edge is told in one go; see `after_outputs`.
+        let result = sender.send(lane, message);
+        // The target has told everybody only when all its outputs are done; see `after_outputs`.
         if role == Role::Source {
             reach(step, role);
         }
         return result;
     }
-    let Some(action) = due(step, role) else { return message.send(sender, lane) };
+    let Some(action) = due(step, role) else { return sender.send(lane, message) };
     act(step, role, action);
     let (now, after) = match action {
         Action::Repeat(after) => (true, after),
         Action::Late(after) => (false, after),
-        _ => return message.send(sender, lane),
+        _ => return sender.send(lane, message),
     };
-    let result = if now { message.send(sender, lane) } else { Ok(()) };
+    let result = if now { sender.send(lane, message) } else { Ok(()) };
     let (sender, message) = (sender.clone(), message.clone());
     runtime.spawn(async move {
         tokio::time::sleep(after).await;
-        let _ = message.send(&sender, lane);
+        let _ = sender.send(lane, &message);
     });
     result
-}
-
-trait Message: Clone + Send + 'static {
-    fn send(&self, sender: &PeerSender, lane: Lane) -> Result<(), SendError>;
-}
-
-impl Message for RegionToEdge {
-    fn send(&self, sender: &PeerSender, lane: Lane) -> Result<(), SendError> {
-        sender.send(lane, self)
-    }
-}
-
-impl Message for RegionToRegion {
-    fn send(&self, sender: &PeerSender, lane: Lane) -> Result<(), SendError> {
-        sender.send(lane, self)
-    }
 }
 
 pub(crate) fn to_worker(
@@ -236,17 +220,13 @@ pub(crate) fn to_worker(
     let point = match message {
         RegionToRegion::Presync(_) => Some((Step::Presync, Role::Source)),
         RegionToRegion::Final(last) if is_player(last.key) => Some((Step::Final, Role::Source)),
+        RegionToRegion::Moved { key, .. } if is_player(*key) => Some((Step::Attached, Role::Target)),
         _ => None,
     };
     send(runtime, sender, lane, message, point)
 }
 
-pub(crate) fn to_edge(
-    runtime: &Handle,
-    sender: &PeerSender,
-    lane: Lane,
-    message: &RegionToEdge,
-) -> Result<(), SendError> {
+pub(crate) fn to_edge(sender: &PeerSender, lane: Lane, message: &RegionToEdge) -> Result<(), SendError> {
     let RegionToEdge::Attach(record) = message else { return sender.send(lane, message) };
     if let Some(line) = LINE.get() {
         let now = clock_gettime(ClockId::Monotonic);
@@ -262,8 +242,7 @@ pub(crate) fn to_edge(
         ));
     }
     ATTACHED.set(ATTACHED.get() || record.continues);
-    let point = record.continues.then_some((Step::Attached, Role::Target));
-    send(runtime, sender, lane, message, point)
+    sender.send(lane, message)
 }
 
 /// Before the store is asked.
@@ -280,9 +259,11 @@ pub(crate) fn after_outputs() {
     }
 }
 
-/// A final state that is to come again does not build upon a copy that is gone by then.
+/// A final state that is to come again or late does not build upon a copy that is gone by then.
 pub(crate) fn sends_whole_finals() -> bool {
-    armed().iter().any(|one| one.step == Step::Final && matches!(one.action, Action::Repeat(_)))
+    armed()
+        .iter()
+        .any(|one| one.step == Step::Final && matches!(one.action, Action::Repeat(_) | Action::Late(_)))
 }
 
 /// In place of a sync that fails.

@@ -22,7 +22,7 @@
 //! | `stop` | stops by SIGSTOP |
 //! | `panic` | panics on the tick thread |
 //! | `delay=MS` | lets its tick thread wait |
-//! | `repeat=MS` | sends the message of this point once more after that time; `presync`, `final` and `attached` |
+//! | `repeat=MS` | sends the message of this point once more after that time: `presync`, `final`, and for `attached` the hint to the source |
 //! | `late=MS` | sends it after that time only |
 //! | `disk-full` | finds the disk full from now on |
 

@@ -21,12 +21,7 @@ pub(crate) const fn handled(_won: bool) {}
 
 pub(crate) const fn after_step(_region: &Region) {}
 
-pub(crate) fn to_edge(
-    _runtime: &Handle,
-    sender: &PeerSender,
-    lane: Lane,
-    message: &RegionToEdge,
-) -> Result<(), SendError> {
+pub(crate) fn to_edge(sender: &PeerSender, lane: Lane, message: &RegionToEdge) -> Result<(), SendError> {
     sender.send(lane, message)
 }
 

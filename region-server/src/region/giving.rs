@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use gorc::LeaveReason;
+use horizon_handoff::mutant::{self, Mutant};
 use horizon_handoff::source::{self, Near, StepEnd};
 use horizon_handoff::{Capsule, CasOutcome, CasRequest, Expect, Kept};
 use horizon_model::{EntityId, Epoch, HandoffId, RegionId, Tick, WorkerId};
@@ -317,6 +318,9 @@ impl Region {
             crossing.frozen = Some(Frozen { capsule, tick, ns, overhang_m, teleport });
         }
         self.world.gorc.set_muted(observer_of(id), true);
+        if mutant::is_off(Mutant::FinalBeforeFlush) {
+            self.feed_source(id, source::Input::Durable { tick });
+        }
     }
 
     #[allow(clippy::too_many_arguments, reason = "one message, spelled out")]
@@ -339,7 +343,9 @@ impl Region {
             return;
         };
         let Some(frozen) = &crossing.frozen else {
-            error!(%id, "a final state of an entity that is not frozen");
+            if !mutant::is_off(Mutant::FinalBeforeFlush) {
+                error!(%id, "a final state of an entity that is not frozen");
+            }
             return;
         };
         debug_assert_eq!(frozen.tick, tick, "one freeze per attempt");

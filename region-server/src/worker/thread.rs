@@ -306,7 +306,7 @@ impl Ticker {
             match output {
                 Output::Edge(edge, lane, message) => {
                     if let Some((sender, _)) = self.edges.get(&edge) {
-                        log_full(fault::to_edge(&self.runtime, sender, lane, &message));
+                        log_full(fault::to_edge(sender, lane, &message));
                     }
                 }
                 Output::Frames(edge, batch) => {

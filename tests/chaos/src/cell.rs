@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::world::LEASE;
+use crate::world::{LEASE, STORE_FORGETS, Store};
 
 /// What goes wrong. A is the region server that gives the player, B the one that takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -16,7 +16,7 @@ pub enum Fault {
     AStop,
     /// B is killed.
     BKill,
-    /// B stands still, then goes on: up to the commit for less than its lease, then for longer.
+    /// B stands still, then goes on: at S2 and S3 before anybody takes over from it, otherwise after.
     BStop,
     /// A's tick thread panics.
     APanic,
@@ -130,7 +130,7 @@ const STEPS: [(Step, &str); 6] = [
 ];
 
 /// Those of the short run: each kind of fault where it can do the most harm.
-const QUICK: [(Fault, Step); 12] = [
+const QUICK: [(Fault, Step); 13] = [
     (Fault::AKill, Step::S2),
     (Fault::AKill, Step::S5),
     (Fault::AStop, Step::S2),
@@ -143,6 +143,7 @@ const QUICK: [(Fault, Step); 12] = [
     (Fault::StoreStop5, Step::S3),
     (Fault::CutAB, Step::S3),
     (Fault::Repeated, Step::S3),
+    (Fault::Late, Step::S6),
 ];
 
 impl Cell {
@@ -189,9 +190,11 @@ impl Cell {
         };
         let nth = if self.step == S1 { 3 } else { 1 };
         let action = match self.fault {
+            // Within the shortest stay, so that the source has taken the player back and does not offer it anew.
+            Fault::Late if self.step == S3 => "late=350",
             // By then the player has crossed back.
             Fault::Repeated if self.step == S6 => "repeat=2500",
-            Fault::Late if self.step == S6 => "late=2500",
+            Fault::Late if self.step == S6 => "late=10000",
             Fault::Repeated => "repeat=1500",
             Fault::Late => "late=1500",
             Fault::APanic | Fault::BPanic => "panic",
@@ -209,16 +212,16 @@ impl Cell {
 
     /// How long it lasts.
     pub(crate) fn lasts(&self) -> Duration {
-        let beyond_the_lease = LEASE + Duration::from_millis(1500);
+        let beyond_the_lease = LEASE * 5 / 2;
         match self.fault {
             Fault::AStop => beyond_the_lease,
-            Fault::BStop if self.step < Step::S4 => LEASE * 3 / 5,
+            Fault::BStop if matches!(self.step, Step::S2 | Step::S3) => Duration::from_millis(350),
             Fault::BStop => beyond_the_lease,
             Fault::ClientSilent => Duration::from_secs(7),
             Fault::StoreStop5 => Duration::from_secs(5),
             Fault::StoreStop12 => Duration::from_secs(12),
             Fault::CutAStore | Fault::CutBStore => LEASE * 2,
-            Fault::Repeated | Fault::Late if self.step == Step::S6 => Duration::from_secs(3),
+            Fault::Repeated if self.step == Step::S6 => LEASE * 3 / 2,
             Fault::CutAB
             | Fault::CutAtlasA
             | Fault::CutAtlasB
@@ -232,8 +235,8 @@ impl Cell {
     }
 
     /// The guard whose absence this fault shows.
-    pub(crate) fn guard(&self) -> &'static str {
-        use Step::{S3, S4, S5, S6};
+    pub(crate) fn guard(&self, store: Store) -> &'static str {
+        use Step::{S1, S2, S3, S4, S5, S6};
         match (self.fault, self.step) {
             (Fault::AKill, S5) => "recovery-ignores-record",
             (Fault::BKill | Fault::BPanic | Fault::BDiskFull | Fault::BStop, S4 | S5) => "move-without-state",
@@ -247,8 +250,11 @@ impl Cell {
                 | Fault::AStop,
                 _,
             ) => "ack-before-write",
-            (Fault::BStop, S6) => "ack-before-write",
+            (Fault::BStop, S1 | S6) => "ack-before-write",
+            (Fault::StoreKill, _) if store == Store::Redis => STORE_FORGETS,
             (Fault::StoreKill, _) => "ack-before-commit",
+            // The state must not leave before it is durable, and nobody resumes by itself: each of two guards is enough.
+            (Fault::CutAStore, S1 | S2) => "final-before-flush+resume-without-cas",
             // Whoever is not heard resumes only by the store's leave, however long it is away.
             (
                 Fault::BStop
@@ -261,11 +267,11 @@ impl Cell {
                 _,
             ) => "resume-without-cas",
             // What was not called durable comes again, from the edge or from the client.
-            (Fault::AtlasKill | Fault::ClientReset | Fault::ClientSilent, _) => "apply-twice",
+            (Fault::AtlasKill | Fault::ClientReset | Fault::ClientSilent, _) => "nothing-again",
             (Fault::CutAtlasA | Fault::CutAtlasB | Fault::CutAAtlas | Fault::CutBAtlas, _) => "nothing-again",
             (Fault::Repeated, S3) => "no-tombstone",
-            (Fault::Late, S3) => "resume-without-cas",
-            (Fault::Repeated | Fault::Late, S6) => "any-epoch-passes",
+            (Fault::Late, S3 | S6) => "resume-without-cas",
+            (Fault::Repeated, S6) => "any-hint-counts",
             (Fault::Repeated | Fault::Late, _) => "copy-instead-of-final",
         }
     }
@@ -313,8 +319,8 @@ impl Cell {
             | Fault::BPanic
             | Fault::ADiskFull
             | Fault::BDiskFull => Duration::from_secs(2) + slack,
-            // Not seen to end: lease and recovery.
-            Fault::AStop | Fault::BStop => LEASE + Duration::from_secs(2) + slack,
+            // Not seen to end: taken over before it goes on.
+            Fault::AStop | Fault::BStop => Duration::from_secs(3) + slack,
             Fault::AtlasKill => Duration::from_secs(2) + slack,
             Fault::ClientSilent => Duration::from_secs(7) + slack,
             // A frozen player waits for the store.

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use crate::cell::{Cell, Fault, Step};
 use crate::run::{Outcome, Setting};
+use crate::world::Store;
 
 /// A cell and its control.
 #[derive(Debug, Clone, Serialize)]
@@ -41,6 +42,7 @@ pub struct Row {
 #[derive(Debug)]
 pub struct Matrix {
     rows: Vec<Row>,
+    store: Store,
     seed: u64,
 }
 
@@ -77,7 +79,7 @@ async fn judge(setting: &Setting, cell: &Cell, tries: u64) -> Row {
         green: false,
         stall_ms_p99: 0,
         recovery_s: None,
-        control: cell.guard(),
+        control: cell.guard(setting.store),
         control_failed: false,
         control_tries: 0,
         control_noticed: None,
@@ -133,8 +135,8 @@ impl Row {
 
 impl Matrix {
     /// All rows of one run.
-    pub const fn new(rows: Vec<Row>, seed: u64) -> Self {
-        Self { rows, seed }
+    pub const fn new(rows: Vec<Row>, store: Store, seed: u64) -> Self {
+        Self { rows, store, seed }
     }
 
     /// Everything green, every control caught.
@@ -149,7 +151,7 @@ impl Matrix {
             "cells": self.rows,
             "green": self.rows.iter().filter(|row| row.green).count(),
             "controls_failed": self.rows.iter().filter(|row| row.control_failed).count(),
-            "store": "sqlite",
+            "store": self.store.name(),
             "seed": self.seed,
             "machine": { "cores": cores, "kernel": kernel(), "build": "unoptimised, with fail points" },
         })

@@ -20,6 +20,8 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep};
 
@@ -39,6 +41,28 @@ const LOOK_AGAIN: Duration = Duration::from_millis(20);
 const TAIL_LINES: usize = 30;
 /// How long the store keeps a region for a server that is silent.
 pub(crate) const LEASE: Duration = Duration::from_secs(2);
+
+/// The control of a store that is killed, where the store is none of our programs: its file is gone when it comes back.
+pub(crate) const STORE_FORGETS: &str = "store-forgets";
+
+/// Where state is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Store {
+    /// A file, by the `store` process.
+    Sqlite,
+    /// A `redis-server`, synced at each write.
+    Redis,
+}
+
+impl Store {
+    /// As results call it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Sqlite => "sqlite",
+            Self::Redis => "redis",
+        }
+    }
+}
 
 /// Why a world cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -71,6 +95,7 @@ pub struct World {
     /// What is observed.
     pub notes: Notebook,
     mutant: Option<String>,
+    kind: Store,
     store: Option<Child>,
     atlas: Option<Child>,
 }
@@ -103,7 +128,12 @@ impl World {
     /// # Errors
     ///
     /// [`WorldError`], with the ends of the logs.
-    pub async fn start(programs: &Path, seed: u64, mutant: Option<&str>) -> Result<Self, WorldError> {
+    pub async fn start(
+        programs: &Path,
+        kind: Store,
+        seed: u64,
+        mutant: Option<&str>,
+    ) -> Result<Self, WorldError> {
         let folder = tempfile::tempdir().map_err(io_error("a temporary folder"))?;
         let ports = Ports::free().map_err(io_error("free ports"))?;
         let notes = Notebook::default();
@@ -116,6 +146,7 @@ impl World {
             line,
             notes,
             mutant: mutant.map(str::to_owned),
+            kind,
             store: None,
             atlas: None,
             folder,
@@ -179,10 +210,14 @@ impl World {
     fn configure(&self, name: &str, socket: &str, more: &str) -> Result<(), WorldError> {
         let Ports { listen, link, admin, store, .. } = self.ports;
         let folder = self.folder.path().display();
+        let address = match self.kind {
+            Store::Sqlite => format!("unix:{socket}"),
+            Store::Redis => format!("redis+unix://{folder}/{socket}"),
+        };
         let text = format!(
             "[world]\ncolumns = 2\nrows = 1\norigin_metres = [-200, -100]\nspawn_metres = [10, 0, 1]\n\
              [paths]\ndata = \".\"\nplugins = \"plugins\"\npki = \"pki\"\n\
-             [store]\naddress = \"unix:{socket}\"\ndatabase = \"world.sqlite\"\nadmin = \"127.0.0.1:{store}\"\n\
+             [store]\naddress = \"{address}\"\ndatabase = \"world.sqlite\"\nadmin = \"127.0.0.1:{store}\"\n\
              lease_ttl_ms = {}\n\
              [atlas]\nlisten = \"127.0.0.1:{listen}\"\nlink = \"127.0.0.1:{link}\"\nadmin = \"127.0.0.1:{admin}\"\n\
              worker_command = \"{folder}/worker\"\n\
@@ -198,8 +233,40 @@ impl World {
     ///
     /// [`WorldError::NotReady`].
     pub async fn start_store(&mut self) -> Result<(), WorldError> {
+        if self.kind == Store::Redis {
+            return self.start_redis().await;
+        }
         self.store = Some(self.spawn("faulty-store", "store.toml")?);
         self.wait_ready("store", self.ports.store).await
+    }
+
+    async fn start_redis(&mut self) -> Result<(), WorldError> {
+        let folder = self.folder.path().to_owned();
+        if self.mutant.as_deref() == Some(STORE_FORGETS) {
+            let _ = std::fs::remove_dir_all(folder.join("appendonlydir"));
+        }
+        let socket = folder.join("store.sock");
+        let _ = std::fs::remove_file(&socket);
+        let log = OpenOptions::new().create(true).append(true).open(folder.join("logs/redis.log"));
+        let log = log.map_err(io_error("a log"))?;
+        let mut command = Command::new("redis-server");
+        command.args(["--port", "0", "--save", "", "--appendonly", "yes", "--appendfsync", "always"]);
+        command
+            .args(["--maxmemory-policy", "noeviction", "--dir"])
+            .arg(&folder)
+            .arg("--unixsocket")
+            .arg(&socket);
+        command.stdin(Stdio::null()).stdout(log.try_clone().map_err(io_error("a log"))?).stderr(log);
+        let started = command.process_group(0).spawn();
+        self.store = Some(started.map_err(io_error("redis-server cannot be started; install it"))?);
+        let deadline = Instant::now() + READY_WITHIN;
+        while !pong(&socket).await {
+            if Instant::now() > deadline {
+                return Err(WorldError::NotReady(format!("redis-server is not ready{}", self.tails())));
+            }
+            sleep(LOOK_AGAIN).await;
+        }
+        Ok(())
     }
 
     /// Starts atlas and waits until it is ready.
@@ -279,11 +346,6 @@ impl World {
         self.ports.workers.iter().position(|other| *other == port).map(|index| index + 1)
     }
 
-    /// Process id of atlas.
-    pub fn atlas_pid(&self) -> Option<u32> {
-        self.atlas.as_ref().and_then(Child::id)
-    }
-
     /// Process id of the store.
     pub fn store_pid(&self) -> Option<u32> {
         self.store.as_ref().and_then(Child::id)
@@ -337,7 +399,7 @@ impl World {
         command.arg("--config").arg(self.folder.path().join(config)).stdin(Stdio::null());
         command.stdout(other).stderr(log).process_group(0);
         command.env("HORIZON_FAULT_SOCKET", self.folder.path().join("fault.sock"));
-        if let Some(mutant) = &self.mutant {
+        if let Some(mutant) = self.mutant.as_ref().filter(|mutant| *mutant != STORE_FORGETS) {
             command.env("HORIZON_MUTANT", mutant);
         }
         command
@@ -393,6 +455,18 @@ impl Drop for World {
             }
         }
     }
+}
+
+/// Whether the server at the socket answers, and has read its file.
+async fn pong(socket: &Path) -> bool {
+    let ask = async {
+        let mut stream = UnixStream::connect(socket).await?;
+        stream.write_all(b"PING\r\n").await?;
+        let mut answer = [0; 5];
+        stream.read_exact(&mut answer).await?;
+        Ok::<_, std::io::Error>(answer == *b"+PONG")
+    };
+    matches!(tokio::time::timeout(Duration::from_secs(2), ask).await, Ok(Ok(true)))
 }
 
 /// Sends a signal; a process that is gone already is as good.

@@ -8,6 +8,7 @@ use clap::Parser;
 use horizon_chaos::cell::Cell;
 use horizon_chaos::matrix::{Matrix, Row};
 use horizon_chaos::run::{Setting, programs};
+use horizon_chaos::world::Store;
 
 /// Kills, stops and cuts real processes at exact steps of a crossing.
 #[derive(Debug, Parser)]
@@ -23,7 +24,7 @@ struct Arguments {
     #[arg(long)]
     only: Option<String>,
     /// Where state is kept
-    #[arg(long, default_value = "sqlite", value_parser = ["sqlite"])]
+    #[arg(long, default_value = "sqlite", value_parser = ["sqlite", "redis"])]
     store: String,
     /// Where players begin, and the dice of the roads
     #[arg(long, default_value_t = 1)]
@@ -59,9 +60,10 @@ async fn main() -> ExitCode {
         eprintln!("error: no cell has {:?} in its name", arguments.only.unwrap_or_default());
         return ExitCode::FAILURE;
     }
-    let setting = Setting { programs, seed: arguments.seed, keep: arguments.keep };
+    let store = if arguments.store == "redis" { Store::Redis } else { Store::Sqlite };
+    let setting = Setting { programs, store, seed: arguments.seed, keep: arguments.keep };
     let rows: Vec<Row> = horizon_chaos::matrix::run(&setting, cells, arguments.jobs, arguments.tries).await;
-    let matrix = Matrix::new(rows, arguments.seed);
+    let matrix = Matrix::new(rows, store, arguments.seed);
     if arguments.markdown {
         print!("{}", matrix.markdown());
     } else {
