@@ -27,7 +27,7 @@ struct SystemPackage {
 }
 
 /// Add here what a new test needs, never to a page that people have to follow.
-const PACKAGES: [SystemPackage; 3] = [
+const PACKAGES: [SystemPackage; 2] = [
     SystemPackage {
         program: "cc",
         package: "build-essential",
@@ -38,7 +38,6 @@ const PACKAGES: [SystemPackage; 3] = [
         package: "redis-server",
         why: "worlds that are kept on a Redis server are tested with a real one",
     },
-    SystemPackage { program: "faketime", package: "faketime", why: "the clock of that server is set wrong" },
 ];
 
 /// One command line, and what it is called.

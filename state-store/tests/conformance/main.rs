@@ -1,13 +1,15 @@
-//! One suite for every store: rows C1 to C14, each against the memory, the file, the socket and a real
+//! One suite for every store: rows C1 to C16, each against the memory, the file, the socket and a real
 //! `redis-server`, where one is installed.
 
 mod fixture;
 mod generations;
 mod history;
+mod linearizable;
 mod outage;
 mod process;
 mod rows;
 mod server;
+mod skew;
 
 use fixture::{File, InMemory, Socket};
 
@@ -47,6 +49,8 @@ suite! {
     a_late_report_begins_a_generation,
     a_plain_restart_keeps_the_generation,
     c13_capsule_sizes,
+    c16_histories_are_linearizable,
+    c16_a_stale_copy_is_found,
     c14_owned_is_consistent_under_moves,
     a_lease_outlives_a_restart_for_its_whole_length,
     sessions_are_a_table_of_their_own,

@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 
 use crate::fixture::{Fixture, WORLD};
 pub(crate) use crate::generations::*;
+pub(crate) use crate::linearizable::*;
 
 pub(crate) const TTL: Duration = Duration::from_millis(2000);
 pub(crate) const A: RegionId = RegionId(1);

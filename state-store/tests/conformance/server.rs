@@ -17,7 +17,7 @@ pub(crate) struct Server {
 }
 
 /// What every server of these tests is started with: a world may be entrusted to it.
-const DURABLE: [&str; 6] =
+pub(crate) const DURABLE: [&str; 6] =
     ["--appendonly", "yes", "--appendfsync", "always", "--maxmemory-policy", "noeviction"];
 
 /// Whether the program is there; says so where it is not.
