@@ -12,6 +12,7 @@
 mod baselines;
 mod capsule;
 mod edits;
+pub mod frames;
 mod judge;
 pub mod lanes;
 pub mod lease;
