@@ -16,8 +16,8 @@ use std::time::Duration;
 
 use horizon_model::{Epoch, ObjectSchema, Pose, Tick};
 use horizon_protocol::client::{
-    ClientMessage, Closing, EventName, Hello, INPUT_WINDOW, Input, MoveSample, Progress, Refused, Resume,
-    ServerMessage, Spelling, VERSION, Welcome,
+    ClientMessage, Closing, EventName, Hello, INPUT_WINDOW, Input, MoveSample, Progress, Refused,
+    RefusedReason, Resume, ServerMessage, Spelling, VERSION, Welcome,
 };
 
 use crate::Clock;
@@ -306,7 +306,8 @@ impl Session {
             }
             ServerMessage::Ticket(ticket) => self.ticket = Some(ticket),
             ServerMessage::Refused(refused) => {
-                self.nonce = None;
+                // Busy is no answer: the attempt may have been noted, and is known by its nonce.
+                self.nonce = self.nonce.filter(|_| refused.reason == RefusedReason::Busy);
                 self.inbox.push_back(Delivery::Refused(refused));
             }
             ServerMessage::Closing(closing) => self.inbox.push_back(Delivery::Closing(closing)),

@@ -6,7 +6,8 @@ use std::time::Duration;
 use horizon_client::{Delivery, Profile, Session};
 use horizon_model::{EntityId, Epoch, ObjectSchema, PlayerId, Pose, SessionId, Tick};
 use horizon_protocol::client::{
-    ClientMessage, Event, EventName, INPUT_WINDOW, Progress, ServerMessage, State, Welcome,
+    ClientMessage, Event, EventName, INPUT_WINDOW, Progress, Refused, RefusedReason, ServerMessage, State,
+    Welcome,
 };
 use proptest::prelude::*;
 
@@ -363,4 +364,21 @@ fn movement_carries_three_earlier_samples_and_never_waits_in_line() {
     assert_eq!(samples(&mut net), [first + 18]);
     net.session.handle_disconnect();
     assert_eq!(net.session.movement(net.now, Pose::default()), None);
+}
+
+/// The edge had noted the attempt and could not say so: the same attempt again is recognised.
+#[test]
+fn an_attempt_that_found_the_world_busy_goes_on_under_its_nonce() {
+    let profile = Profile { name: "Ada".to_owned(), token: "guest".to_owned(), spawn: None };
+    let mut session = Session::new(profile);
+    let nonce = |message| match message {
+        ClientMessage::Hello(hello) => hello.nonce,
+        other => panic!("{other:?} is no hello"),
+    };
+    let refused = |reason| ServerMessage::Refused(Refused { reason, message: String::new() });
+    assert_eq!(nonce(session.hello(1)), 1);
+    session.handle_message(Duration::ZERO, refused(RefusedReason::Busy));
+    assert_eq!(nonce(session.hello(2)), 1, "busy is no answer");
+    session.handle_message(Duration::ZERO, refused(RefusedReason::Ticket));
+    assert_eq!(nonce(session.hello(3)), 3, "another attempt");
 }
