@@ -114,6 +114,10 @@ impl Region {
             self.out.push(Output::Edge(before.edge, Lane::Control, kicked));
         }
         let new_stay = before.session != open.session;
+        // A crash right after the first word of a stay takes back what plugins did about it. Once an input is
+        // durable, so is that.
+        let unheard = recovered && !new_stay && state.applied() == 0;
+        let untouched = entity.components.is_empty();
         state.session = session_state(edge, open);
         if new_stay {
             state.inputs = InputLane::new(0);
@@ -147,8 +151,8 @@ impl Region {
             self.out.push(Output::Edge(edge, Lane::Control, resync));
         }
         self.attach(id, open.fresh, false);
-        if new_stay {
-            self.connected_event(id, open, false);
+        if new_stay || unheard {
+            self.connected_event(id, open, unheard && untouched);
         }
         self.fill_tail(id);
         self.resend_events(id);
