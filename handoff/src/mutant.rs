@@ -53,6 +53,10 @@ pub enum Mutant {
     AnyEpochPasses,
     /// Edge: inputs that a region misses do not come again.
     NothingAgain,
+    /// A message of another region that was taken already is taken again.
+    RepeatPosts,
+    /// What others do to a frozen entity changes it here.
+    GiveWhileFrozen,
 }
 
 /// Every guard by the name that `HORIZON_MUTANT` has for it.

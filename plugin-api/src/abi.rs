@@ -12,7 +12,7 @@ use std::ffi::c_void;
 pub const MAGIC: u64 = u64::from_le_bytes(*b"HORIZPLG");
 
 /// Number of the interface. Rises with every change of a table or of a message in it.
-pub const ABI_VERSION: u32 = 1;
+pub const ABI_VERSION: u32 = 2;
 
 /// The one symbol a plugin library exports, of type [`EntryFn`].
 pub const ENTRY_SYMBOL: &[u8] = b"horizon_plugin_entry";

@@ -32,6 +32,8 @@ pub enum Source {
     Client,
     /// Other plugins.
     Plugin,
+    /// Whatever plugins anywhere in the world send to a player.
+    Player,
 }
 
 /// One handler, as the host sees it; its place in the list is its number.
@@ -178,6 +180,26 @@ impl EventSystem {
     ) -> Registered {
         let handler: BoxedHandler = Box::new(move |cx, delivery| handler.handle(cx, delivery));
         self.add(Source::Plugin, namespace, event, handler)
+    }
+
+    /// Calls `handler` in the region that owns the player, for every message of this name that a plugin
+    /// anywhere sends to a player with [`Ctx::send`](crate::Ctx::send): once, and in the same durable step as
+    /// what the handler changes. The client hears nothing of it but what the handler sends.
+    ///
+    /// A message for a player who is on the way between two regions waits for the next owner; one for a
+    /// player who has left the world waits for the return.
+    ///
+    /// # Errors
+    ///
+    /// [`PluginError::Other`] for a name that is empty or longer than 48 bytes.
+    pub fn on_player<Shape, H: ClientHandler<Shape>>(
+        &self,
+        namespace: &str,
+        event: &str,
+        mut handler: H,
+    ) -> Registered {
+        let handler: BoxedHandler = Box::new(move |cx, delivery| handler.handle(cx, delivery));
+        self.add(Source::Player, namespace, event, handler)
     }
 
     /// Declares an object type that this plugin spawns.

@@ -317,6 +317,23 @@ impl Bench {
         self.deliver(Source::Client, &delivery)
     }
 
+    /// Delivers what a plugin somewhere sent to this player.
+    ///
+    /// # Errors
+    ///
+    /// The first [`CallError`] of a handler.
+    pub fn to_player<T: Serialize>(
+        &mut self,
+        to: PlayerId,
+        namespace: &str,
+        event: &str,
+        message: &T,
+    ) -> Result<(), CallError> {
+        let payload = payload::encode(message).expect("tests send what MessagePack can say");
+        let delivery = Delivery { player: to, seq: 0, namespace, event, payload: &payload, binary: true };
+        self.deliver(Source::Player, &delivery)
+    }
+
     /// Delivers something of the movement lane, which has no numbers.
     ///
     /// # Errors

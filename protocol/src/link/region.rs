@@ -205,9 +205,9 @@ pub enum PostTarget {
 pub struct Post {
     /// Sending region.
     pub from: RegionId,
-    /// Sender's lease when the message was made; numbers count within it.
+    /// Sender's lease when the message was made.
     pub lease: Epoch,
-    /// 1, 2, 3 … from this sender to this receiver under this lease.
+    /// 1, 2, 3 … from this sender to this receiver, on and on from lease to lease.
     pub number: u64,
     /// For whom.
     pub target: PostTarget,

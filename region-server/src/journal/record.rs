@@ -56,7 +56,7 @@ pub struct Outbound {
 pub struct Inbound {
     /// The sender.
     pub from: RegionId,
-    /// The sender's lease: numbers count within it.
+    /// The highest lease of the sender that was seen.
     pub lease: Epoch,
     /// Highest number taken.
     pub number: u64,

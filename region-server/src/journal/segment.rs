@@ -104,6 +104,11 @@ impl Segment {
         fault::sync().and_then(|()| self.file.sync_data()).map_err(io_error("syncing", &self.path))
     }
 
+    /// The current part.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Bytes in the current part.
     pub const fn part_bytes(&self) -> u64 {
         self.bytes

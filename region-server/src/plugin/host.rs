@@ -63,6 +63,7 @@ pub struct PluginHost {
     core: Handlers,
     client: Handlers,
     between: Handlers,
+    players: Handlers,
     running: Calls,
     tables: Tables,
     initialised: bool,
@@ -94,8 +95,8 @@ impl PluginHost {
     fn of(loaded: Vec<Loaded>) -> Result<Self, LoadError> {
         let tables =
             Tables::build(loaded.iter().map(|plugin| (plugin.plugin.about(), &plugin.registration)))?;
-        let (mut core, mut client, mut between) =
-            (Handlers::default(), Handlers::default(), Handlers::default());
+        let (mut core, mut client, mut between, mut players) =
+            (Handlers::default(), Handlers::default(), Handlers::default(), Handlers::default());
         let mut plugins = Vec::new();
         for (index, Loaded { plugin, registration }) in loaded.into_iter().enumerate() {
             for (handler, name) in (0_u32..).zip(&registration.handlers) {
@@ -103,13 +104,14 @@ impl PluginHost {
                     Source::Core => &mut core,
                     Source::Client => &mut client,
                     Source::Plugin => &mut between,
+                    Source::Player => &mut players,
                 };
                 handlers.add(&name.namespace, &name.event, Slot { plugin: index, handler });
             }
             plugins.push(Running { plugin, strikes: 0 });
         }
         let running = Calls { plugins, effects: Effects::default(), queue: VecDeque::new() };
-        Ok(Self { core, client, between, running, tables, initialised: false })
+        Ok(Self { core, client, between, players, running, tables, initialised: false })
     }
 
     /// Hash of names and versions of all plugins, the interface, and everything they declare. Two
@@ -175,6 +177,28 @@ impl PluginHost {
             self.running.call(world, *slot, &delivery);
         }
         self.deliver(world, &delivery)
+    }
+
+    /// Whether messages of this name that are sent to players are for plugins, where the player is owned.
+    pub fn hears(&self, namespace: &str, event: &str) -> bool {
+        !self.players.of(namespace, event).is_empty()
+    }
+
+    /// Delivers what a plugin somewhere sent to a player who is owned here. `payload` is MessagePack.
+    pub fn to_player(
+        &mut self,
+        world: &mut dyn HostWorld,
+        player: PlayerId,
+        namespace: &str,
+        event: &str,
+        payload: &[u8],
+    ) {
+        self.initialise(world);
+        let delivery = Delivery { player, seq: 0, namespace, event, payload, binary: true };
+        for slot in self.players.of(namespace, event) {
+            self.running.call(world, *slot, &delivery);
+        }
+        self.running.settle(world, &self.between);
     }
 
     /// Delivers one sample of the movement lane, as `movement`/`position_update` without a number.

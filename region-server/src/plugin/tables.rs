@@ -34,6 +34,11 @@ impl Tables {
             let clients = registration.handlers.iter().filter(|handler| handler.source == Source::Client);
             names.extend(clients.map(|handler| (handler.namespace.clone(), handler.event.clone())));
             names.extend(registration.emits.iter().cloned());
+            for handler in registration.handlers.iter().filter(|handler| handler.source == Source::Player) {
+                // Where one region server hears a message and another passes it on, it would get lost.
+                hash.text(&handler.namespace);
+                hash.text(&handler.event);
+            }
             for (name, channel) in &registration.player_fields {
                 add_field(&about.name, &mut schemas[0], name, *channel, true)?;
             }

@@ -76,7 +76,23 @@ impl Region {
             recorded,
         };
         self.crossings.insert(id, crossing);
+        #[cfg(feature = "faults")]
+        self.break_crossing(id);
         let _ = self.target.handle(self.now, target::Input::Observed { key, epoch });
+    }
+
+    /// Takes the guard that is switched off out of an entity's machines.
+    #[cfg(feature = "faults")]
+    pub(super) fn break_crossing(&mut self, id: EntityId) {
+        let (Some(guard), Some(crossing)) = (self.broken, self.crossings.get_mut(&id)) else {
+            return;
+        };
+        crossing.source = crossing.source.clone().without(guard);
+        if let Some(player) = self.world.entities.get_mut(&id).and_then(|entity| entity.player.as_deref_mut())
+        {
+            let fresh = horizon_handoff::lanes::InputLane::new(player.inputs.applied());
+            player.inputs = std::mem::replace(&mut player.inputs, fresh).without(guard);
+        }
     }
 
     /// Ends an entity's machine because the entity is gone.
@@ -290,6 +306,11 @@ impl Region {
                 self.feed_source(id, source::Input::Decided(Decision::from(record)));
             }
         } else if let EntityKey::Player(player) = key {
+            if let Ok(Some(record)) = &record
+                && !self.expects(key)
+            {
+                self.forward_early_posts(player, record.region);
+            }
             self.join_record(player, record);
         }
     }

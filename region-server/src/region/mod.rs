@@ -129,6 +129,8 @@ pub struct Region {
     silent: bool,
     now: Duration,
     out: Vec<Output>,
+    #[cfg(feature = "faults")]
+    broken: Option<Mutant>,
 }
 
 impl Region {
@@ -239,6 +241,51 @@ impl Region {
     /// What the shell must do now, in order.
     pub fn take_outputs(&mut self) -> Vec<Output> {
         std::mem::take(&mut self.out)
+    }
+
+    /// What the region owns, under which epoch, and whether nothing about that is being decided.
+    pub fn owned(&self) -> impl Iterator<Item = (EntityKey, Epoch, bool)> + '_ {
+        let entities = self.world.entities.values();
+        entities.map(|entity| (entity.key, self.epoch_of(entity.id), !entity.frozen && !entity.parked))
+    }
+
+    /// Messages of plugins that are on their way or wait, in words; for whoever looks for one that is lost.
+    pub fn undelivered(&self) -> Vec<String> {
+        let early = self
+            .early_posts
+            .iter()
+            .map(|post| format!("{}/{} waits for {}", post.namespace, post.event, post.to));
+        let waiting = self.outbound.iter().filter(|(_, lane)| !lane.waiting.is_empty()).map(|(to, lane)| {
+            let numbers: Vec<_> = lane.waiting.iter().take(4).map(|post| (post.lease, post.number)).collect();
+            format!("{} wait for region {to}: {numbers:?}, last {}", lane.waiting.len(), lane.last)
+        });
+        let taken = self
+            .inbound
+            .values()
+            .map(|taken| format!("took {} under {} from {}", taken.number, taken.lease, taken.from));
+        early.chain(waiting).chain(taken).collect()
+    }
+
+    /// Does without one guard from here on, so that a test sees what it is for.
+    #[cfg(feature = "faults")]
+    pub fn break_guard(&mut self, guard: Mutant) {
+        self.broken = Some(guard);
+        self.target = Target::new(self.lease.guard()).without(guard);
+        let owned: Vec<EntityId> = self.crossings.keys().copied().collect();
+        for id in owned {
+            self.break_crossing(id);
+        }
+    }
+
+    /// Whether a guard is switched off; in a build that cannot, never.
+    const fn lacks(&self, guard: Mutant) -> bool {
+        #[cfg(feature = "faults")]
+        return matches!(self.broken, Some(broken) if broken as u8 == guard as u8);
+        #[cfg(not(feature = "faults"))]
+        {
+            let _ = guard;
+            false
+        }
     }
 
     /// The region served.

@@ -6,6 +6,7 @@
 //! heard from whom, so that walking across a border neither repeats one nor loses it.
 
 use horizon_handoff::lanes::SessionState;
+use horizon_handoff::mutant::Mutant;
 use horizon_model::{EntityId, Epoch, PlayerId, RegionId, Tick};
 use horizon_protocol::client::Spelling;
 use horizon_protocol::link::{EntityKey, Lane, Post, PostTarget, RegionToEdge, RegionToRegion};
@@ -14,10 +15,12 @@ use tracing::{debug, warn};
 use super::{Output, Region};
 use crate::journal::{EarlyPost, Inbound};
 use crate::plugin::transcode_to_json;
-use crate::world::{Effect, WaitingEvent};
+use crate::world::{Effect, Entity, WaitingEvent};
 
 /// How long broadcasts are kept for players on their way here, in ticks: ten seconds.
 const KEEP_BROADCASTS: u64 = 600;
+/// How often the store is asked about a player for whom a message waits, in ticks: once a second.
+const ASK_TICKS: u64 = 60;
 
 /// A broadcast that players who arrive may not have heard.
 #[derive(Debug, Clone)]
@@ -32,9 +35,17 @@ pub(crate) struct Broadcast {
 }
 
 impl Region {
-    /// Takes what handlers asked for since the last call.
+    /// Takes what handlers asked for since the last call, and what handlers of that ask for.
     pub(super) fn deliver_effects(&mut self) {
-        for effect in std::mem::take(&mut self.world.effects) {
+        while !self.world.effects.is_empty() {
+            for effect in std::mem::take(&mut self.world.effects) {
+                self.deliver_effect(effect);
+            }
+        }
+    }
+
+    fn deliver_effect(&mut self, effect: Effect) {
+        {
             match effect {
                 Effect::Send { to, namespace, event, payload } => {
                     self.send_to(to, namespace, event, payload, None);
@@ -81,36 +92,86 @@ impl Region {
         payload: Vec<u8>,
         came_from: Option<RegionId>,
     ) {
+        let deed = self.host.hears(&namespace, &event);
+        let key = EntityKey::Player(to);
         let owned = self.world.avatar(to).map(|entity| (entity.id, entity.frozen));
         match owned {
+            Some((_, frozen)) if deed && (!frozen || self.lacks(Mutant::GiveWhileFrozen)) => {
+                self.host.to_player(&mut self.world, to, &namespace, &event, &payload);
+            }
             Some((id, false)) => self.push_event(id, namespace, event, payload),
             // Nothing but its own final state may change a frozen player: whoever owns it next
             // delivers. The target sends it back if the handoff is undone.
             Some((id, true)) => match self.frozen_target(id) {
-                Some(region) => {
-                    self.post(region, PostTarget::Entity(EntityKey::Player(to)), namespace, event, payload);
-                }
+                Some(region) => self.post(region, PostTarget::Entity(key), namespace, event, payload),
+                None if deed => self.wait_for(to, namespace, event, payload, came_from),
                 None => debug!(player = %to, "event for a player who leaves the world"),
             },
-            None => match self.world.origin_of(EntityKey::Player(to)) {
-                Some(region) => {
-                    self.post(region, PostTarget::Entity(EntityKey::Player(to)), namespace, event, payload);
-                }
+            None => match self.world.origin_of(key) {
+                Some(region) => self.post(region, PostTarget::Entity(key), namespace, event, payload),
                 // On its way here: the sender believed us to own it before we do.
-                None if came_from.is_some() && self.expects(EntityKey::Player(to)) => {
-                    self.early_posts.push(EarlyPost { to, namespace, event, payload, from: came_from });
-                    self.early_changed = true;
+                None if came_from.is_some() && self.expects(key) => {
+                    self.wait_for(to, namespace, event, payload, came_from);
                 }
+                // What plugins do to a player is not lost with the trace of the player.
+                None if deed => self.wait_for(to, namespace, event, payload, came_from),
                 None => debug!(player = %to, "event for a player nobody here knows"),
             },
         }
     }
 
-    /// Delivers what came before its player did.
+    /// Keeps a message until its player is owned here, or it is known where.
+    fn wait_for(
+        &mut self,
+        to: PlayerId,
+        namespace: String,
+        event: String,
+        payload: Vec<u8>,
+        from: Option<RegionId>,
+    ) {
+        self.early_posts.push(EarlyPost { to, namespace, event, payload, from });
+        self.early_changed = true;
+    }
+
+    /// Delivers what came before its player did. What is for somebody of whom nothing is known here waits, and
+    /// the store is asked now and then.
     pub(super) fn deliver_early_posts(&mut self) {
-        for EarlyPost { to, namespace, event, payload, from } in std::mem::take(&mut self.early_posts) {
-            self.early_changed = true;
-            self.send_to(to, namespace, event, payload, from);
+        let asks = self.world.tick.0 % ASK_TICKS < self.config.rate.step();
+        for post in std::mem::take(&mut self.early_posts) {
+            let key = EntityKey::Player(post.to);
+            let leaves = |entity: &Entity| entity.frozen && self.frozen_target(entity.id).is_none();
+            let owned = self.world.owned_by_key(key).and_then(|id| self.world.entities.get(&id));
+            let unknown = owned.is_none() && self.world.origin_of(key).is_none();
+            let waits = self.host.hears(&post.namespace, &post.event)
+                && (owned.is_some_and(leaves) || unknown)
+                || unknown && post.from.is_some() && self.expects(key);
+            if !waits {
+                let EarlyPost { to, namespace, event, payload, from } = post;
+                self.early_changed = true;
+                self.send_to(to, namespace, event, payload, from);
+                continue;
+            }
+            if asks && unknown && !self.expects(key) && !self.joins.contains_key(&post.to) {
+                self.out.push(Output::Lookup(key));
+            }
+            self.early_posts.push(post);
+        }
+        self.deliver_effects();
+    }
+
+    /// A record that was looked up for messages that wait: they go on to the region it names.
+    pub(super) fn forward_early_posts(&mut self, to: PlayerId, region: RegionId) {
+        if region == self.world.region || !self.placements.contains_key(&region) {
+            return;
+        }
+        for post in std::mem::take(&mut self.early_posts) {
+            if post.to == to {
+                self.early_changed = true;
+                let target = PostTarget::Entity(EntityKey::Player(to));
+                self.post(region, target, post.namespace, post.event, post.payload);
+            } else {
+                self.early_posts.push(post);
+            }
         }
     }
 
@@ -258,31 +319,34 @@ impl Region {
         }
     }
 
-    /// A message from another region: once, in order of its numbers.
+    /// A message from another region: once, in order of its numbers. They go on from lease to lease of the
+    /// sender: one that is not durable was never sent, and its number is given again.
     pub(super) fn take_post(&mut self, post: Post) {
         let held = self.inbound.get(&post.from).copied();
-        let expected = match held {
-            Some(held) if held.lease > post.lease => return,
-            Some(held) if held.lease == post.lease => held.number + 1,
-            // What a new lease has not confirmed to its predecessor it sends again under old
-            // numbers, so the first number seen is taken as it is.
-            _ => post.number,
+        let (newest, expected) = match held {
+            // A sender that lost its journal begins anew.
+            Some(held) if held.lease < post.lease && post.number == 1 => (post.lease, 1),
+            Some(held) => (held.lease.max(post.lease), held.number + 1),
+            None => (post.lease, 1),
         };
-        if post.number < expected {
+        let again = post.number < expected;
+        if again && !self.lacks(Mutant::RepeatPosts) {
             // Taken already: confirm again when durable.
-            self.confirm_post(post.from, post.lease, expected - 1);
+            self.confirm_post(post.from, newest, expected - 1);
             return;
         }
         if post.number > expected {
             return;
         }
-        let taken = Inbound { from: post.from, lease: post.lease, number: post.number };
+        let number = post.number.max(expected - 1);
+        let taken = Inbound { from: post.from, lease: newest, number };
         self.inbound.insert(post.from, taken);
         self.record.taken.retain(|held| held.from != post.from);
         self.record.taken.push(taken);
         match post.target {
             PostTarget::Entity(EntityKey::Player(player)) => {
                 self.send_to(player, post.namespace, post.event, post.payload, Some(post.from));
+                self.deliver_effects();
             }
             PostTarget::Entity(EntityKey::Object(entity)) => {
                 debug!(%entity, "messages to objects are not routed");
@@ -325,7 +389,7 @@ impl Region {
     pub(super) fn posts_confirmed(&mut self, by: RegionId, lease: Epoch, number: u64) {
         if let Some(lane) = self.outbound.get_mut(&by) {
             // They wait in order, so whatever is confirmed is at the front.
-            let done = lane.waiting.partition_point(|post| (post.lease, post.number) <= (lease, number));
+            let done = lane.waiting.partition_point(|post| post.lease <= lease && post.number <= number);
             if lane.waiting.drain(..done).len() > 0 {
                 self.record.confirmed.push((by, number));
             }

@@ -251,6 +251,8 @@ impl Recovery {
             silent: false,
             now,
             out: Vec::new(),
+            #[cfg(feature = "faults")]
+            broken: None,
             config,
         };
         region.world.tick = tick;
