@@ -45,10 +45,16 @@ pub(crate) fn build(profile: Profile) -> Outcome<Built> {
         let sentence = "the build failed; what the compiler says above has to be mended first";
         return Err(Failure::with_code(sentence, status.code()));
     }
+    let target = target()?;
+    Ok(Built { folder: target.join(profile.folder()) })
+}
+
+/// The target folder.
+pub(crate) fn target() -> Outcome<PathBuf> {
     let here = std::env::current_exe().map_err(|error| format!("cannot find the target folder: {error}"))?;
     let target =
         here.ancestors().nth(2).ok_or_else(|| "xtask does not run from a target folder".to_owned())?;
-    Ok(Built { folder: target.join(profile.folder()) })
+    Ok(target.to_owned())
 }
 
 impl Profile {

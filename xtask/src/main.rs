@@ -4,7 +4,7 @@
 //!   run ───┐                  ┌─▶ store ─┐   (or a redis-server)
 //!   bench ─┴─▶ layout ─▶ tree ┼─▶ atlas ─┴─▶ region servers
 //!              (one folder)   └─▶ load (bots)
-//!   model, test, check ─▶ cargo
+//!   model, sim, test, check ─▶ cargo
 //! ```
 //!
 //! Imports nothing of Horizon: it knows the programs by their command lines, the configuration file and the
@@ -24,6 +24,7 @@ mod procfs;
 mod redis;
 mod run;
 mod signals;
+mod sim;
 mod status;
 mod test;
 mod trace;
@@ -54,6 +55,8 @@ enum Command {
     Model(model::Options),
     /// Kills, stops and cuts real processes at exact steps of a crossing, each with a control; one JSON object
     Chaos(chaos::Options),
+    /// Simulates whole worlds with faults on virtual time, one for each seed
+    Sim(sim::Options),
     /// Everything that has to be green: format, lints, build, tests, end-to-end tests
     Test(test::Options),
     /// Format and lints alone
@@ -70,6 +73,7 @@ fn main() -> ExitCode {
                 Command::Bench { what } => bench::run(what).await,
                 Command::Model(options) => model::explore(&options),
                 Command::Chaos(options) => chaos::run(&options),
+                Command::Sim(options) => sim::sim(&options),
                 Command::Test(options) => test::test(&options),
                 Command::Check => test::check(),
             }

@@ -51,7 +51,10 @@ const LINTS: Step =
     Step { name: "lints", words: &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"] };
 /// End-to-end tests start these programs and load these plugins.
 const BUILD: Step = Step { name: "build", words: &["build", "--workspace"] };
-const TESTS: Step = Step { name: "tests", words: &["test", "--workspace", "--exclude", "horizon-e2e"] };
+const TESTS: Step = Step {
+    name: "tests",
+    words: &["test", "--workspace", "--exclude", "horizon-e2e", "--features", "horizon-sim/mutants"],
+};
 /// Real processes want the machine for themselves, so they come last. `--workspace` keeps the set of features.
 const END_TO_END: Step = Step {
     name: "end-to-end tests",

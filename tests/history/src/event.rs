@@ -128,7 +128,8 @@ pub enum Event {
         /// The number.
         seq: u32,
     },
-    /// An owner began with a state in which inputs up to here are applied.
+    /// An owner began with a state in which inputs up to here are applied. Reported before anything that this
+    /// owner calls durable; who cannot know that order reports [`Event::Recorded`] only.
     Began {
         /// Who.
         player: PlayerId,

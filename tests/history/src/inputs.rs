@@ -125,8 +125,8 @@ impl Inputs {
         let Some(stay) = self.stays.get_mut(&player).filter(|stay| stay.session == session) else {
             return;
         };
-        // A late word of an older owner decides nothing.
-        if epoch < stay.newest {
+        // A late word of an older owner decides nothing, nor does one that comes again.
+        if epoch <= stay.newest {
             return;
         }
         stay.newest = epoch;

@@ -71,6 +71,21 @@ const ARROWS: &[(&str, &[&str], &[&str])] = &[
         ],
         &[],
     ),
+    // A whole world in one thread: everything of it that does no IO, and the recordings of the bots.
+    (
+        "horizon-sim",
+        &[
+            "horizon-client",
+            "horizon-handoff",
+            "horizon-history",
+            "horizon-load",
+            "horizon-model",
+            "horizon-protocol",
+            "horizon-region-server",
+            "horizon-state-store",
+        ],
+        &[],
+    ),
     ("horizon-tidy", &[], &[]),
     ("xtask", &[], &[]),
 ];

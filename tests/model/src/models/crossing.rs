@@ -306,8 +306,8 @@ impl Subject for Crossing<2> {
     const NAME: &'static str = "crossing";
     const ABOUT: &'static str = "two regions: freeze, final, commit, reclaim, takeovers, zombies, hand-back";
 
-    fn new(_bound: Bound, without: Option<Mutant>) -> Self {
-        Self::with(2, 3, 1, without)
+    fn new(bound: Bound, without: Option<Mutant>) -> Self {
+        Self::with(2, 3, bound.choose(1, 2), without)
     }
 }
 

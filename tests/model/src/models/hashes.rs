@@ -334,7 +334,7 @@ impl Subject for Hashes {
         "commits of epochs and hashes, capsules durable in the target's journal before";
 
     fn new(bound: Bound, without: Option<Mutant>) -> Self {
-        Self { inputs: bound.choose(1, 2), epochs: 2, takeovers: 1, without }
+        Self { inputs: 1, epochs: bound.choose(2, 3), takeovers: 1, without }
     }
 }
 

@@ -267,7 +267,7 @@ impl Subject for Switch {
         "the scheduled switch: the target lives ahead and holds its effects until it has won";
 
     fn new(bound: Bound, without: Option<Mutant>) -> Self {
-        Self { inputs: 1, ticks: 3, epochs: bound.choose(3, 2), takeovers: bound.choose(0, 1), without }
+        Self { inputs: 1, ticks: 3, epochs: 3, takeovers: bound.choose(0, 1), without }
     }
 }
 

@@ -1,0 +1,131 @@
+//! Simulated worlds: small runs that must be clean, kept seeds, and guards whose absence must be noticed.
+#![allow(clippy::unwrap_used)]
+
+#[path = "../../../region-server/tests/plugins/build.rs"]
+#[allow(dead_code)]
+mod build;
+
+use std::path::{Path, PathBuf};
+
+use horizon_sim::{Broken, Campaign, Summary, campaign};
+use tempfile::TempDir;
+
+const PLUGINS: [&str; 5] = ["movement", "ledger", "chat", "replay", "tokens"];
+
+fn plugins() -> TempDir {
+    build::own_plugins(&PLUGINS)
+}
+
+fn run(plugins: &Path, seeds: impl IntoIterator<Item = u64>, broken: Option<Broken>) -> Summary {
+    let what = Campaign {
+        seeds: seeds.into_iter().collect(),
+        jobs: 2,
+        within: None,
+        plugins: plugins.to_owned(),
+        broken,
+        trace: false,
+    };
+    campaign(&what, |outcome| {
+        eprintln!(
+            "SEED={} OPTIONS=\"{}\" violations={}",
+            outcome.seed,
+            outcome.profile,
+            outcome.violations()
+        );
+    })
+    .unwrap()
+}
+
+/// Seeds that failed once. `cargo xtask sim` adds to them.
+fn kept() -> Vec<u64> {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("seeds.txt");
+    let text = std::fs::read_to_string(path).unwrap();
+    text.lines().map(|line| line.split_whitespace().next().unwrap().parse().unwrap()).collect()
+}
+
+#[test]
+fn worlds_with_faults_keep_their_promises() {
+    let plugins = plugins();
+    let summary = run(plugins.path(), 1..=6, None);
+    assert_eq!(summary.violations, 0, "{:#?}", summary.sentences);
+    assert!(summary.handoffs > 500, "{} handoffs", summary.handoffs);
+    assert!(summary.faults.len() > 10, "{:?}", summary.faults);
+}
+
+#[test]
+fn seeds_that_failed_once_do_not_fail_again() {
+    let plugins = plugins();
+    let summary = run(plugins.path(), kept(), None);
+    assert_eq!(summary.violations, 0, "{:#?}", summary.sentences);
+}
+
+#[test]
+fn the_same_seed_is_the_same_world() {
+    let plugins = plugins();
+    let fingerprint = || {
+        let found = std::sync::Mutex::new(Vec::new());
+        let what = Campaign {
+            seeds: vec![1],
+            jobs: 1,
+            within: None,
+            plugins: plugins.path().to_owned(),
+            broken: None,
+            trace: false,
+        };
+        campaign(&what, |outcome| found.lock().unwrap().push((outcome.fingerprint, outcome.handoffs)))
+            .unwrap();
+        found.into_inner().unwrap()
+    };
+    assert_eq!(fingerprint(), fingerprint());
+}
+
+/// Whether the checkers notice, within so many seeds, that a guard is missing. What a world without guards
+/// asserts about itself counts too.
+fn is_noticed(name: &str, seeds: u64) {
+    let broken = Broken::named(name).unwrap();
+    let plugins = plugins();
+    let noticed = (1..=seeds).any(|seed| {
+        let path = plugins.path().to_owned();
+        let outcome = std::panic::catch_unwind(|| run(&path, [seed], Some(broken)).violations);
+        outcome.map_or(true, |violations| violations > 0)
+    });
+    assert!(noticed, "{seeds} seeds without the guard {name} look clean");
+}
+
+#[test]
+fn a_lying_disk_is_noticed() {
+    is_noticed("lying-disk", 40);
+}
+
+#[test]
+fn a_journal_without_a_fence_is_noticed() {
+    is_noticed("no-fence", 40);
+}
+
+#[test]
+fn an_edge_that_believes_everybody_is_noticed() {
+    is_noticed("no-epoch-check", 40);
+}
+
+#[cfg(feature = "mutants")]
+mod machines {
+    use super::is_noticed;
+
+    macro_rules! noticed {
+        ($($test:ident: $name:literal,)*) => {
+            $(#[test] fn $test() { is_noticed($name, 40); })*
+        };
+    }
+
+    noticed! {
+        a_source_that_goes_on_by_itself: "resume-without-cas",
+        a_final_state_before_its_journal: "final-before-flush",
+        a_target_that_waits_for_nobody: "activate-on-final",
+        a_copy_in_place_of_the_final_state: "copy-instead-of-final",
+        a_move_before_its_state_is_durable: "cas-before-staged",
+        a_source_that_takes_any_record_for_its_own: "any-record-resumes",
+        an_input_applied_twice: "apply-twice",
+        a_message_taken_twice: "repeat-posts",
+        a_gift_to_a_frozen_player: "give-while-frozen",
+    }
+}
