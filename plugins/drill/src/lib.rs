@@ -1,23 +1,25 @@
 //! Drill: luggage for everybody, and a march over the border, for measurements. Without a configuration it
 //! does nothing.
 //!
-//! Luggage is a component of a chosen size of which one entry changes now and then: what an inventory is to a
-//! handoff. A march begins when enough players have stood in one region for a while: in one tick all of them
+//! Luggage is up to three bags, components of at most 8 KiB, of which one entry changes now and then: what an
+//! inventory is to a handoff. A march begins when enough players have stood in one region for a while: in one tick all of them
 //! stand as far on the other side of the plane x = 0 as they stood before it, and walk over no ground between.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use horizon_plugin_api::{
-    Component, Ctx, EventSystem, PlayerConnectedEvent, PlayerId, PluginError, Position, ServerTickEvent,
-    SimplePlugin, TICKS_PER_SECOND, Tick, async_trait, create_simple_plugin,
+    Component, Ctx, EntityId, EventSystem, PlayerConnectedEvent, PlayerId, PluginError, Position,
+    ServerTickEvent, SimplePlugin, TICKS_PER_SECOND, Tick, async_trait, create_simple_plugin,
 };
 use serde::{Deserialize, Serialize};
 
-/// Bytes of one entry of [`Luggage`] in a component, about.
+/// Bytes of one entry of a [`Bag`] in a component, about.
 const ENTRY_BYTES: usize = 64;
 /// What a stored entry says beside its words.
 const ENTRY_OVERHEAD: usize = 15;
+/// Counts stay below this, so that an entry grows by a few bytes at most.
+const MAX_COUNT: u64 = 1_000_000;
 /// Who is further from the plane than this, in metres, does not march.
 const MARCH_METRES: f64 = 50.0;
 
@@ -35,9 +37,14 @@ pub struct Config {
     pub march_after_seconds: u64,
 }
 
-/// What a player carries.
+/// Bytes that one bag holds at first: a component may have 8 KiB, and counts grow.
+const BAG_BYTES: usize = 7 * 1024;
+/// Names of the bags' components.
+const BAGS: [&str; 3] = ["drill.bag0", "drill.bag1", "drill.bag2"];
+
+/// A part of what a player carries, the `N`-th of [`BAGS`].
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Luggage {
+pub struct Bag<const N: usize> {
     /// Changes so far; each changed one entry.
     pub changes: u64,
     /// Things.
@@ -53,17 +60,18 @@ pub struct Entry {
     pub count: u64,
 }
 
-impl Component for Luggage {
-    const NAME: &'static str = "drill.luggage";
+impl<const N: usize> Component for Bag<N> {
+    const NAME: &'static str = BAGS[N];
     const VERSION: u32 = 1;
 }
 
-impl Luggage {
-    /// As many entries as take about `bytes`.
+impl<const N: usize> Bag<N> {
+    /// As many entries as take about what this bag holds of `bytes`.
     pub fn of(bytes: usize) -> Self {
+        let bytes = bytes.saturating_sub(N * BAG_BYTES).min(BAG_BYTES);
         let words = ENTRY_BYTES - ENTRY_OVERHEAD;
         let entry = |n: usize| Entry { item: format!("{n:0words$}"), count: n as u64 };
-        Self { changes: 0, entries: (0..bytes.div_ceil(ENTRY_BYTES)).map(entry).collect() }
+        Self { changes: 0, entries: (0..bytes / ENTRY_BYTES).map(entry).collect() }
     }
 
     /// Changes one entry: a different one each time, all over the luggage.
@@ -72,7 +80,7 @@ impl Luggage {
         // A step that shares no factor with any power of two visits all of them.
         let at = self.changes.wrapping_mul(37) % len.max(1);
         if let Some(entry) = self.entries.get_mut(at as usize) {
-            entry.count = entry.count.wrapping_mul(3).wrapping_add(1);
+            entry.count = (entry.count * 3 + 1) % MAX_COUNT;
         }
         self.changes += 1;
     }
@@ -103,10 +111,9 @@ impl SimplePlugin for Drill {
         }
         events
             .on_core("player_connected", move |cx: &mut Ctx, event: PlayerConnectedEvent| {
-                if config.luggage_bytes == 0 || cx.component::<Luggage>(event.entity)?.is_some() {
-                    return Ok(());
-                }
-                cx.set_component(event.entity, &Luggage::of(config.luggage_bytes))
+                pack::<0>(cx, event.entity, &config)?;
+                pack::<1>(cx, event.entity, &config)?;
+                pack::<2>(cx, event.entity, &config)
             })
             .await?;
         let muster = Muster::default();
@@ -125,13 +132,27 @@ fn own_players(cx: &Ctx) -> Vec<PlayerId> {
     all.filter(|player| cx.owns(*player)).collect()
 }
 
+/// Gives an avatar a bag, if there is anything for it to hold.
+fn pack<const N: usize>(cx: &mut Ctx, entity: EntityId, config: &Config) -> Result<(), PluginError> {
+    let bag = Bag::<N>::of(config.luggage_bytes);
+    if bag.entries.is_empty() || cx.component::<Bag<N>>(entity)?.is_some() {
+        return Ok(());
+    }
+    cx.set_component(entity, &bag)
+}
+
 fn change(cx: &mut Ctx, config: &Config, tick: Tick) -> Result<(), PluginError> {
     let every = config.change_seconds * TICKS_PER_SECOND;
     if config.luggage_bytes == 0 || every == 0 || !tick.0.is_multiple_of(every) {
         return Ok(());
     }
+    let bags = config.luggage_bytes.div_ceil(BAG_BYTES).min(BAGS.len()) as u64;
     for player in own_players(cx) {
-        cx.component_mut::<Luggage>(player)?.change();
+        match tick.0 / every % bags {
+            0 => cx.component_mut::<Bag<0>>(player)?.change(),
+            1 => cx.component_mut::<Bag<1>>(player)?.change(),
+            _ => cx.component_mut::<Bag<2>>(player)?.change(),
+        }
     }
     Ok(())
 }
@@ -201,18 +222,26 @@ mod tests {
     }
 
     #[test]
-    fn luggage_has_its_size_and_one_entry_changes() {
+    fn luggage_has_its_size_and_one_entry_changes_at_a_time() {
         let mut bench = bench(r#"{"luggage_bytes":16384,"change_seconds":1}"#);
         let entity = bench.world.players[&ADA].0;
-        let bytes = |bench: &Bench| bench.world.components[&(entity, Luggage::NAME.to_owned())].clone();
-        let before = bytes(&bench);
-        assert!((15_800..17_000).contains(&before.len()), "{} bytes", before.len());
+        let sizes = |bench: &Bench| BAGS.map(|bag| bench.world.components[&(entity, bag.to_owned())].len());
+        let before: usize = sizes(&bench).iter().sum();
+        assert!((15_500..17_500).contains(&before), "{before} bytes");
         run(&mut bench, 1..121);
-        let after = bench.world.component_of::<Luggage>(entity).expect("it stays");
-        assert_eq!(after.changes, 2);
-        let fresh = Luggage::of(16_384);
+        let changes = |bench: &Bench| {
+            let bag = |changes: Option<u64>| changes.expect("it stays");
+            bag(bench.world.component_of::<Bag<0>>(entity).map(|bag| bag.changes))
+                + bag(bench.world.component_of::<Bag<1>>(entity).map(|bag| bag.changes))
+                + bag(bench.world.component_of::<Bag<2>>(entity).map(|bag| bag.changes))
+        };
+        assert_eq!(changes(&bench), 2);
+        let fresh = Bag::<1>::of(16_384);
+        let after = bench.world.component_of::<Bag<1>>(entity).expect("it stays");
         let changed = after.entries.iter().zip(&fresh.entries).filter(|(now, then)| now != then).count();
-        assert_eq!(changed, 2);
+        assert_eq!(changed as u64, after.changes);
+        run(&mut bench, 121..60_000);
+        assert!(sizes(&bench).iter().all(|&bytes| bytes < 8 * 1024), "{:?}", sizes(&bench));
     }
 
     #[test]

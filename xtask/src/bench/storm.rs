@@ -19,7 +19,7 @@ use crate::load::{Load, Order};
 use crate::{http, procfs};
 
 /// What a player's capsule holds beside its luggage, in bytes, about.
-const BESIDE_LUGGAGE: usize = 900;
+const BESIDE_LUGGAGE: usize = 1800;
 /// Everybody stands so long before a march: joins, clocks and copies come to rest.
 const MARCH_AFTER_SECONDS: u64 = 8;
 /// Metres between two neighbours in the line: like people in a street, not like a crowd.
