@@ -37,6 +37,8 @@ pub enum Mutant {
     JournalNotFenced,
     /// Shell: a journal record counts as durable before it is written.
     AckBeforeWrite,
+    /// Shell: what could not be written counts as durable, and the process goes on.
+    FailedWriteCounts,
     /// Shell: a successor takes back what its journal knows, whatever the store says of it.
     RecoveryIgnoresRecord,
     /// Shell: a region that was superseded plays on.
@@ -61,7 +63,7 @@ pub enum Mutant {
 
 /// Every guard by the name that `HORIZON_MUTANT` has for it.
 #[cfg(feature = "mutants")]
-const NAMES: [(&str, Mutant); 18] = [
+const NAMES: [(&str, Mutant); 19] = [
     ("resume-without-cas", Mutant::ResumeWithoutCas),
     ("final-before-flush", Mutant::FinalBeforeFlush),
     ("activate-on-final", Mutant::ActivateOnFinal),
@@ -72,6 +74,7 @@ const NAMES: [(&str, Mutant); 18] = [
     ("any-hint-counts", Mutant::AnyHintCounts),
     ("journal-not-fenced", Mutant::JournalNotFenced),
     ("ack-before-write", Mutant::AckBeforeWrite),
+    ("failed-write-counts", Mutant::FailedWriteCounts),
     ("recovery-ignores-record", Mutant::RecoveryIgnoresRecord),
     ("never-silent", Mutant::NeverSilent),
     ("no-lease-check", Mutant::NoLeaseCheck),

@@ -266,7 +266,7 @@ pub(crate) fn sends_whole_finals() -> bool {
         .any(|one| one.step == Step::Final && matches!(one.action, Action::Repeat(_) | Action::Late(_)))
 }
 
-/// In place of a sync that fails.
-pub(crate) fn sync() -> io::Result<()> {
+/// In place of a write or a sync that fails.
+pub(crate) fn disk() -> io::Result<()> {
     if DISK_FULL.load(Ordering::SeqCst) { Err(io::Error::from(io::ErrorKind::StorageFull)) } else { Ok(()) }
 }

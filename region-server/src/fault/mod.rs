@@ -35,9 +35,9 @@ mod none;
 
 #[cfg(feature = "faults")]
 pub(crate) use live::{
-    after_outputs, after_step, begin, handled, sends_whole_finals, sync, taken, to_edge, to_worker, will_ask,
+    after_outputs, after_step, begin, disk, handled, sends_whole_finals, taken, to_edge, to_worker, will_ask,
 };
 #[cfg(not(feature = "faults"))]
 pub(crate) use none::{
-    after_outputs, after_step, begin, handled, sends_whole_finals, sync, taken, to_edge, to_worker, will_ask,
+    after_outputs, after_step, begin, disk, handled, sends_whole_finals, taken, to_edge, to_worker, will_ask,
 };

@@ -43,6 +43,6 @@ pub(crate) const fn sends_whole_finals() -> bool {
 }
 
 #[allow(clippy::unnecessary_wraps, reason = "same shape as in the build with faults")]
-pub(crate) const fn sync() -> io::Result<()> {
+pub(crate) const fn disk() -> io::Result<()> {
     Ok(())
 }

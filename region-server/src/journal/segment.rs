@@ -87,7 +87,7 @@ impl Segment {
         frame.extend_from_slice(&(payload.len() as u32).to_le_bytes());
         frame.extend_from_slice(&crc32c::crc32c(&payload).to_le_bytes());
         frame.extend_from_slice(&payload);
-        self.file.write_all(&frame).map_err(io_error("writing", &self.path))?;
+        fault::disk().and_then(|()| self.file.write_all(&frame)).map_err(io_error("writing", &self.path))?;
         self.bytes += frame.len() as u64;
         Ok(())
     }
@@ -101,7 +101,7 @@ impl Segment {
 
     /// Makes what was appended durable. A failed sync is final: the file's state is unknown.
     pub fn sync(&mut self) -> Result<(), JournalError> {
-        fault::sync().and_then(|()| self.file.sync_data()).map_err(io_error("syncing", &self.path))
+        fault::disk().and_then(|()| self.file.sync_data()).map_err(io_error("syncing", &self.path))
     }
 
     /// The current part.

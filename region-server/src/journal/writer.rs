@@ -207,11 +207,16 @@ fn run(
                     Ok(())
                 }
             };
-            if let Err(error) = result {
+            if let Err(error) = result
+                && !mutant::is_off(Mutant::FailedWriteCounts)
+            {
                 return report(Written::Failed(error));
             }
         }
-        if dirty && let Err(error) = segment.sync() {
+        if dirty
+            && let Err(error) = segment.sync()
+            && !mutant::is_off(Mutant::FailedWriteCounts)
+        {
             return report(Written::Failed(error));
         }
         if !staged_now.is_empty() {

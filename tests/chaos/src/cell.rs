@@ -22,9 +22,9 @@ pub enum Fault {
     APanic,
     /// B's tick thread panics.
     BPanic,
-    /// A's disk is full.
+    /// A's disk is full. Who goes on all the same is killed a second later.
     ADiskFull,
-    /// B's disk is full.
+    /// B's disk is full, as A's.
     BDiskFull,
     /// Atlas is killed and started again.
     AtlasKill,
@@ -230,6 +230,7 @@ impl Cell {
             | Fault::Repeated
             | Fault::Late => LEASE,
             Fault::BadRoads => Duration::from_secs(4),
+            Fault::ADiskFull | Fault::BDiskFull => Duration::from_secs(1),
             _ => Duration::ZERO,
         }
     }
@@ -239,17 +240,11 @@ impl Cell {
         use Step::{S1, S2, S3, S4, S5, S6};
         match (self.fault, self.step) {
             (Fault::AKill, S5) => "recovery-ignores-record",
-            (Fault::BKill | Fault::BPanic | Fault::BDiskFull | Fault::BStop, S4 | S5) => "move-without-state",
-            (
-                Fault::AKill
-                | Fault::BKill
-                | Fault::APanic
-                | Fault::BPanic
-                | Fault::ADiskFull
-                | Fault::BDiskFull
-                | Fault::AStop,
-                _,
-            ) => "ack-before-write",
+            (Fault::BKill | Fault::BPanic | Fault::BStop, S4 | S5) => "move-without-state",
+            (Fault::ADiskFull | Fault::BDiskFull, _) => "failed-write-counts",
+            (Fault::AKill | Fault::BKill | Fault::APanic | Fault::BPanic | Fault::AStop, _) => {
+                "ack-before-write"
+            }
             (Fault::BStop, S1 | S6) => "ack-before-write",
             (Fault::StoreKill, _) if store == Store::Redis => STORE_FORGETS,
             (Fault::StoreKill, _) => "ack-before-commit",

@@ -100,6 +100,11 @@ impl Line {
         }
     }
 
+    /// Whether a region server still lives.
+    pub fn is_there(&self, pid: u32) -> bool {
+        lock(&self.seats).speak.contains_key(&pid)
+    }
+
     /// The port under which a region server dials and is dialled.
     pub fn port(&self, pid: u32) -> Option<u16> {
         lock(&self.seats).ports.get(&pid).copied()

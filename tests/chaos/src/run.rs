@@ -283,7 +283,14 @@ impl Run {
                 sleep(lasts).await;
                 self.world.proxy.heal_all();
             }
-            Fault::APanic | Fault::BPanic | Fault::ADiskFull | Fault::BDiskFull => {}
+            Fault::APanic | Fault::BPanic => {}
+            Fault::ADiskFull | Fault::BDiskFull => {
+                sleep(lasts).await;
+                let pid = if self.cell.fault == Fault::ADiskFull { a } else { b };
+                if self.world.line.is_there(pid) {
+                    world::signal(pid, Signal::KILL);
+                }
+            }
             Fault::Repeated | Fault::Late => sleep(lasts).await,
             _ => {
                 for (road, directions) in &roads {
