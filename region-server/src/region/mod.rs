@@ -111,6 +111,8 @@ pub struct Region {
     recent: VecDeque<Broadcast>,
     outbound: BTreeMap<RegionId, Outbound>,
     inbound: BTreeMap<RegionId, Inbound>,
+    /// The oldest unconfirmed message to each region when it was last looked at.
+    overdue: BTreeMap<RegionId, u64>,
     buried: Vec<(EntityKey, Epoch)>,
     early_posts: Vec<EarlyPost>,
     early_changed: bool,

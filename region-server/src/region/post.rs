@@ -5,6 +5,8 @@
 //! highest number. Broadcasts carry a number of their own, and each player remembers what it has
 //! heard from whom, so that walking across a border neither repeats one nor loses it.
 
+use std::collections::BTreeMap;
+
 use horizon_handoff::lanes::SessionState;
 use horizon_handoff::mutant::Mutant;
 use horizon_model::{EntityId, Epoch, PlayerId, RegionId, Tick};
@@ -19,7 +21,8 @@ use crate::world::{Effect, Entity, WaitingEvent};
 
 /// How long broadcasts are kept for players on their way here, in ticks: ten seconds.
 const KEEP_BROADCASTS: u64 = 600;
-/// How often the store is asked about a player for whom a message waits, in ticks: once a second.
+/// How often the store is asked about a player for whom a message waits, and unconfirmed messages are looked at,
+/// in ticks: once a second.
 const ASK_TICKS: u64 = 60;
 
 /// A broadcast that players who arrive may not have heard.
@@ -305,6 +308,25 @@ impl Region {
         self.record.posted.push((to, post.clone()));
         if let Some(worker) = self.worker_of(to) {
             self.hold(Output::Worker(worker, Lane::Control, RegionToRegion::Post(Box::new(post))));
+        }
+    }
+
+    /// Sends again what has not been confirmed for a second or two: a full queue drops a message without a word,
+    /// and all that follow wait for it.
+    pub(super) fn repeat_overdue_posts(&mut self, tick: Tick) {
+        if tick.0 % ASK_TICKS >= self.config.rate.step() {
+            return;
+        }
+        let oldest: BTreeMap<RegionId, u64> =
+            self.outbound.iter().filter_map(|(to, lane)| Some((*to, lane.waiting.first()?.number))).collect();
+        let before = std::mem::replace(&mut self.overdue, oldest);
+        let overdue: Vec<RegionId> = before
+            .into_iter()
+            .filter(|(to, number)| self.overdue.get(to) == Some(number))
+            .map(|(to, _)| to)
+            .collect();
+        for region in overdue {
+            self.resend_posts(region);
         }
     }
 

@@ -235,6 +235,7 @@ impl Recovery {
             recent: VecDeque::new(),
             outbound: self.state.outbound.iter().cloned().collect(),
             inbound: self.state.inbound.iter().map(|taken| (taken.from, *taken)).collect(),
+            overdue: BTreeMap::new(),
             buried: self.state.buried.clone(),
             early_posts: self.state.early.clone(),
             early_changed: false,

@@ -50,6 +50,7 @@ impl Region {
         self.report(tick);
         self.keep_watch(tick);
         self.confirm_posts();
+        self.repeat_overdue_posts(tick);
         self.write_record(tick);
     }
 
