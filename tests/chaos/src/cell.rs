@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::world::{LEASE, STORE_FORGETS, Store};
 
 /// What goes wrong. A is the region server that gives the player, B the one that takes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fault {
     /// A is killed.
     AKill,
@@ -222,13 +221,9 @@ impl Cell {
             Fault::StoreStop12 => Duration::from_secs(12),
             Fault::CutAStore | Fault::CutBStore => LEASE * 2,
             Fault::Repeated if self.step == Step::S6 => LEASE * 3 / 2,
-            Fault::CutAB
-            | Fault::CutAtlasA
-            | Fault::CutAtlasB
-            | Fault::CutAAtlas
-            | Fault::CutBAtlas
-            | Fault::Repeated
-            | Fault::Late => LEASE,
+            // Until the link is given up, so that what was on its way is lost.
+            Fault::CutAtlasA | Fault::CutAtlasB | Fault::CutAAtlas | Fault::CutBAtlas => LEASE * 3 / 2,
+            Fault::CutAB | Fault::Repeated | Fault::Late => LEASE,
             Fault::BadRoads => Duration::from_secs(4),
             Fault::ADiskFull | Fault::BDiskFull => Duration::from_secs(1),
             _ => Duration::ZERO,
@@ -249,7 +244,9 @@ impl Cell {
             (Fault::StoreKill, _) if store == Store::Redis => STORE_FORGETS,
             (Fault::StoreKill, _) => "ack-before-commit",
             // The state must not leave before it is durable, and nobody resumes by itself: each of two guards is enough.
-            (Fault::CutAStore, S1 | S2) => "final-before-flush+resume-without-cas",
+            (Fault::CutAStore | Fault::StoreStop5 | Fault::StoreStop12, S1 | S2) => {
+                "final-before-flush+resume-without-cas"
+            }
             // Whoever is not heard resumes only by the store's leave, however long it is away.
             (
                 Fault::BStop
@@ -330,6 +327,12 @@ impl Cell {
                 Duration::from_millis(500) + slack
             }
         }
+    }
+}
+
+impl Serialize for Fault {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
     }
 }
 
