@@ -77,6 +77,12 @@ const END_TO_END: Step = Step {
 const CHAOS: Step =
     Step { name: "chaos", words: &["xtask", "chaos", "--json", "--cells", "quick", "--tries", "5"] };
 
+/// A handful of them on the other store.
+const CHAOS_ON_REDIS: Step = Step {
+    name: "chaos on Redis",
+    words: &["xtask", "chaos", "--json", "--store", "redis", "--only", "kill/s4", "--tries", "5"],
+};
+
 /// Everything.
 pub(crate) fn test(options: &Options) -> Outcome<()> {
     install_packages()?;
@@ -84,7 +90,7 @@ pub(crate) fn test(options: &Options) -> Outcome<()> {
     if options.quick {
         eprintln!("skipped: {} and {}, because of --quick", END_TO_END.name, CHAOS.name);
     } else {
-        steps.extend([END_TO_END, CHAOS]);
+        steps.extend([END_TO_END, CHAOS, CHAOS_ON_REDIS]);
     }
     run(&steps)
 }
