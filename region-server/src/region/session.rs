@@ -175,7 +175,8 @@ impl Region {
 
     /// The record of a player who wants in.
     pub(super) fn join_record(&mut self, player: PlayerId, record: Result<Option<Record>, ()>) {
-        let Some(join) = self.joins.get(&player) else {
+        // Records are also read to find out where a message has to go. A claim under way is decided by its own answer.
+        let Some(join) = self.joins.get(&player).filter(|join| join.is_lookup()) else {
             return;
         };
         let (edge, open) = (join.edge, join.open.clone());
