@@ -76,6 +76,15 @@ pub const SWITCH_AFTER: Duration = Duration::from_millis(500);
 /// slower than a step must delay a handoff, not forbid it.
 pub const LAG_PATIENCE: Duration = Duration::from_millis(250);
 
+/// Beyond so many entities that want to cross at one time their copies follow every [`CALM_TICKS`] only:
+/// a state and an answer for each of a thousand do not fit into a step, and what is late is sent again.
+pub const CROWD: usize = 64;
+/// How old a copy may be at the freeze in a crowd, in ticks. The final state is a little longer for it.
+pub const CROWD_LAG_TICKS: u64 = 3 * CALM_TICKS;
+/// Entities of one region that are frozen at one time. Whoever is one too many plays on beyond the border
+/// for another step, so that none of a crowd stands still for as long as all of it takes.
+pub const MAX_FROZEN: usize = 256;
+
 /// How long an entity may be frozen at steps of `step_ticks` before it is taken back.
 pub fn freeze_timeout(step_ticks: u64) -> Duration {
     Tick(FREEZE_TIMEOUT_STEPS * step_ticks).since_origin().max(MIN_FREEZE_TIMEOUT)
@@ -261,8 +270,9 @@ impl Source {
         let mut outputs = attempts.step(now, over, &step.near, step.fresh_handoff);
         let ready =
             crossing.and_then(|to| attempts.of(to)).and_then(|one| Some((one.handoff, *one.stream()?)));
+        let lag = if step.crowded { CROWD_LAG_TICKS } else { step.step_ticks };
         let fresh = ready.is_some_and(|(_, stream)| {
-            stream.acked.is_some_and(|acked| step.tick.saturating_since(acked) <= step.step_ticks)
+            stream.acked.is_some_and(|acked| step.tick.saturating_since(acked) <= lag)
         });
         *late |= crossing.is_some() && !fresh;
         let answers = ready.is_some_and(|(_, stream)| stream.acked.is_some() && now < stream.again_at);

@@ -132,6 +132,7 @@ impl Walk<'_> {
             near,
             healthy: true,
             swift: true,
+            crowded: false,
             fresh_handoff,
         };
         self.feed(now, Input::StepEnd(step));

@@ -172,7 +172,7 @@ impl Attempt {
     fn send(&mut self, now: Duration, step: &StepEnd) -> Option<Output> {
         let forecast = self.forecast_at.is_some_and(|at| now < at + FORECAST_FOR);
         let soon = step.near.metres(self.to).map_or(forecast, |metres| metres <= HURRY_METRES);
-        let hurried = soon || step.owner == Some(self.to);
+        let hurried = !step.crowded && (soon || step.owner == Some(self.to));
         let Phase::Streaming(stream) = &mut self.phase else { return None };
         let pause = match stream.acked {
             None => FULL_AGAIN_TICKS,

@@ -85,8 +85,11 @@ pub struct StepEnd {
     pub near: Near,
     /// The store answers and the lease outlives three freeze timeouts.
     pub healthy: bool,
-    /// The journal is durable up to the step before this one: a freeze now is a short one.
+    /// A freeze now is a short one: the journal is durable up to the step before this one, and fewer than
+    /// [`MAX_FROZEN`](super::MAX_FROZEN) entities of the region are frozen.
     pub swift: bool,
+    /// More than [`CROWD`](super::CROWD) entities of the region want to cross now.
+    pub crowded: bool,
     /// A nonce the machine may use.
     pub fresh_handoff: HandoffId,
 }

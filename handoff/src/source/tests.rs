@@ -40,6 +40,7 @@ const fn step_near(tick: u64, owner: RegionId, beyond_metres: f64, near: Near) -
         near,
         healthy: true,
         swift: true,
+        crowded: false,
         fresh_handoff,
     })
 }
@@ -241,6 +242,20 @@ fn crossing() {
         "not with a store out of reach",
         &[(0, Input::StepEnd(unhealthy))],
         &[presync(Some(Tick(9)))],
+    );
+    let crowd = |tick| {
+        let Input::StepEnd(step) = step(tick, B, 2.0) else { unreachable!() };
+        Input::StepEnd(StepEnd { crowded: true, ..step })
+    };
+    check_ready(
+        "with a copy that is not too old where many cross at one time",
+        &[(0, crowd(33)), (0, durable(33))],
+        &after(freeze(33), &[last(Some(Tick(9)), 33, false)]),
+    );
+    check_ready(
+        "and not with an older one, which is renewed now and then",
+        &[(0, crowd(34)), (0, crowd(35)), (0, ack(34)), (0, crowd(36)), (0, durable(36))],
+        &after(vec![presync(Some(Tick(9)))], &after(freeze(36), &[last(Some(Tick(34)), 36, true)])),
     );
     let slow = |tick| {
         let Input::StepEnd(step) = step(tick, B, 2.0) else { unreachable!() };

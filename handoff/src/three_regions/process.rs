@@ -163,6 +163,7 @@ impl Process {
             near,
             healthy: true,
             swift: true,
+            crowded: false,
             fresh_handoff,
         };
         self.source(now, source::Input::StepEnd(step), out);

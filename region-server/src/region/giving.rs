@@ -100,8 +100,10 @@ impl Region {
     pub(super) fn step_handoffs(&mut self, tick: Tick) {
         let healthy = self.retiring.is_none()
             && self.keeper.may_hand_over(self.now, source::freeze_timeout(self.config.rate.step()) * 3);
-        let swift = self.durable >= self.last_recorded;
+        let current = self.durable >= self.last_recorded;
         self.own_spawned_objects();
+        let mut frozen = self.crossings.values().filter(|crossing| crossing.source.is_frozen()).count();
+        let crowded = self.waiting_to_cross() > source::CROWD;
         let neighbours = self.linked_neighbours();
         let ids: Vec<EntityId> = self.crossings.keys().copied().collect();
         for id in ids {
@@ -127,17 +129,34 @@ impl Region {
             let fresh_handoff = self.nonces.fresh();
             let step_ticks = self.config.rate.step();
             let healthy = healthy && self.crossings.get(&id).is_some_and(|crossing| crossing.fits);
-            let step =
-                StepEnd { tick, step_ticks, owner, beyond_metres, near, healthy, swift, fresh_handoff };
+            let swift = current && frozen < source::MAX_FROZEN;
+            let step = StepEnd {
+                tick,
+                step_ticks,
+                owner,
+                beyond_metres,
+                near,
+                healthy,
+                swift,
+                crowded,
+                fresh_handoff,
+            };
+            let stood = self.crossings.get(&id).is_some_and(|crossing| crossing.source.is_frozen());
             self.feed_source(id, source::Input::StepEnd(step));
-            if beyond_metres >= source::CROSSING_METRES
-                && let Some(crossing) = self.crossings.get(&id)
-                && crossing.source.is_owner()
-            {
+            let Some(crossing) = self.crossings.get(&id) else { continue };
+            frozen += usize::from(crossing.source.is_frozen() && !stood);
+            if beyond_metres >= source::CROSSING_METRES && crossing.source.is_owner() {
                 trace!(%id, beyond_metres, healthy, source = ?crossing.source, "waits beyond the border");
             }
         }
         self.run_timeouts();
+    }
+
+    /// Entities that act here and stand where another region is to have them.
+    fn waiting_to_cross(&self) -> usize {
+        let entities = self.world.entities.values();
+        let acting = entities.filter(|entity| !entity.frozen && !entity.parked);
+        acting.filter(|entity| self.world.beyond_metres(&entity.pose) >= source::CROSSING_METRES).count()
     }
 
     /// The journal is durable up to `tick`: frozen entities may go.
