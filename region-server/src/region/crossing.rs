@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use gorc::{ObserverId, ObserverSpec, View};
-use horizon_handoff::mutant::{self, Mutant};
+use horizon_handoff::mutant::Mutant;
 use horizon_handoff::source::{self, Decision, Source};
 use horizon_handoff::target;
 use horizon_handoff::{Baselines, Capsule, CasOutcome, CasRequest, Record};
@@ -272,7 +272,7 @@ impl Region {
             if self.join_answer(&request, &outcome) || self.parking_answer(&request, &outcome) {
                 continue;
             }
-            let again = mutant::is_off(Mutant::NoTombstone) && self.target.is_staged(request.key);
+            let again = self.lacks(Mutant::NoTombstone) && self.target.is_staged(request.key);
             if let Some(id) = self.world.owned_by_key(request.key).filter(|_| !again)
                 && let Some(crossing) = self.crossings.get_mut(&id)
             {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use gorc::LeaveReason;
-use horizon_handoff::mutant::{self, Mutant};
+use horizon_handoff::mutant::Mutant;
 use horizon_handoff::source::{self, Near, StepEnd};
 use horizon_handoff::{Capsule, CasOutcome, CasRequest, Expect, Kept};
 use horizon_model::{EntityId, Epoch, HandoffId, RegionId, Tick, WorkerId};
@@ -337,7 +337,7 @@ impl Region {
             crossing.frozen = Some(Frozen { capsule, tick, ns, overhang_m, teleport });
         }
         self.world.gorc.set_muted(observer_of(id), true);
-        if mutant::is_off(Mutant::FinalBeforeFlush) {
+        if self.lacks(Mutant::FinalBeforeFlush) {
             self.feed_source(id, source::Input::Durable { tick });
         }
     }
@@ -362,7 +362,7 @@ impl Region {
             return;
         };
         let Some(frozen) = &crossing.frozen else {
-            if !mutant::is_off(Mutant::FinalBeforeFlush) {
+            if !self.lacks(Mutant::FinalBeforeFlush) {
                 error!(%id, "a final state of an entity that is not frozen");
             }
             return;

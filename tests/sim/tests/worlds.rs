@@ -79,32 +79,40 @@ fn the_same_seed_is_the_same_world() {
     assert_eq!(fingerprint(), fingerprint());
 }
 
-/// Whether the checkers notice, within so many seeds, that a guard is missing. What a world without guards
-/// asserts about itself counts too.
-fn is_noticed(name: &str, seeds: u64) {
+/// How many worlds a control may need where the one that is known to notice has changed.
+const TRIES: u64 = 40;
+
+/// That the checkers notice that a guard is missing: in the world of `known`, or in one of the next.
+///
+/// A world that ends in a panic has noticed only where the same world with all its guards is clean.
+fn is_noticed(name: &str, known: u64) {
     let broken = Broken::named(name).unwrap();
     let plugins = plugins();
-    let noticed = (1..=seeds).any(|seed| {
-        let path = plugins.path().to_owned();
-        let outcome = std::panic::catch_unwind(|| run(&path, [seed], Some(broken)).violations);
-        outcome.map_or(true, |violations| violations > 0)
-    });
-    assert!(noticed, "{seeds} seeds without the guard {name} look clean");
+    let is_worse = |seed| {
+        let path = plugins.path();
+        match std::panic::catch_unwind(|| run(path, [seed], Some(broken)).violations) {
+            Ok(violations) => violations > 0,
+            Err(_) => run(path, [seed], None).violations == 0,
+        }
+    };
+    let noticed = (known..known + TRIES).find(|seed| is_worse(*seed));
+    assert!(noticed.is_some(), "{TRIES} worlds from seed {known} on without the guard {name} look clean");
+    eprintln!("{name}: noticed in the world of seed {noticed:?}");
 }
 
 #[test]
 fn a_lying_disk_is_noticed() {
-    is_noticed("lying-disk", 40);
+    is_noticed("lying-disk", 1);
 }
 
 #[test]
 fn a_journal_without_a_fence_is_noticed() {
-    is_noticed("no-fence", 40);
+    is_noticed("no-fence", 17);
 }
 
 #[test]
 fn an_edge_that_believes_everybody_is_noticed() {
-    is_noticed("no-epoch-check", 40);
+    is_noticed("no-epoch-check", 2);
 }
 
 #[cfg(feature = "mutants")]
@@ -112,20 +120,31 @@ mod machines {
     use super::is_noticed;
 
     macro_rules! noticed {
-        ($($test:ident: $name:literal,)*) => {
-            $(#[test] fn $test() { is_noticed($name, 40); })*
+        ($($test:ident: $name:literal in $seed:literal,)*) => {
+            $(#[test] fn $test() { is_noticed($name, $seed); })*
         };
     }
 
     noticed! {
-        a_source_that_goes_on_by_itself: "resume-without-cas",
-        a_final_state_before_its_journal: "final-before-flush",
-        a_target_that_waits_for_nobody: "activate-on-final",
-        a_copy_in_place_of_the_final_state: "copy-instead-of-final",
-        a_move_before_its_state_is_durable: "cas-before-staged",
-        a_source_that_takes_any_record_for_its_own: "any-record-resumes",
-        an_input_applied_twice: "apply-twice",
-        a_message_taken_twice: "repeat-posts",
-        a_gift_to_a_frozen_player: "give-while-frozen",
+        a_source_that_goes_on_by_itself: "resume-without-cas" in 1,
+        a_final_state_before_its_journal: "final-before-flush" in 22,
+        a_target_that_waits_for_nobody: "activate-on-final" in 1,
+        a_target_that_forgets_what_it_has_seen: "no-tombstone" in 4,
+        a_copy_in_place_of_the_final_state: "copy-instead-of-final" in 1,
+        a_move_before_its_state_is_durable: "cas-before-staged" in 9,
+        a_source_that_takes_any_record_for_its_own: "any-record-resumes" in 1,
+        an_input_applied_twice: "apply-twice" in 1,
+        a_message_taken_twice: "repeat-posts" in 1,
+        a_gift_to_a_frozen_player: "give-while-frozen" in 1,
+    }
+
+    /// A guard in the table that no test switches off would be one that is only believed to be noticed.
+    #[test]
+    fn no_guard_of_the_table_is_without_a_control() {
+        let tests = include_str!("worlds.rs");
+        for (name, _) in horizon_sim::Broken::ALL {
+            let quoted = format!("{name:?}");
+            assert!(tests.contains(&quoted), "{name} has no control");
+        }
     }
 }
