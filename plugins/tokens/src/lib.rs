@@ -194,9 +194,9 @@ mod tests {
         let mut bench = bench();
         let token = token_of(ADA, 0);
         give(&mut bench, &BOB.to_string(), token);
-        assert_eq!(purse(&mut bench, ADA).len(), 3);
         let handed = bench.world.take_sent("tokens", "handed");
         assert_eq!((handed.len(), handed[0].to), (1, Some(BOB)));
+        assert_eq!(purse(&mut bench, ADA).len(), 3);
         bench.to_player(BOB, "tokens", "handed", &handed[0].read::<Gift>()).expect("taken");
         assert_eq!(bench.world.take_sent("tokens", "received")[0].to, Some(BOB));
         assert_eq!(purse(&mut bench, BOB).len(), 5);
