@@ -23,8 +23,6 @@ use horizon_protocol::client::{
 };
 use tokio::sync::watch;
 
-/// How often a world is played again because the machine stood still in it.
-const ATTEMPTS: usize = 6;
 /// Frames between two changes of authority.
 const CROSS_EVERY: u64 = 20;
 
@@ -284,29 +282,18 @@ async fn play(bad: bool, seconds: u64) -> (Summary, u64) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_found_in_a_good_world() {
-    let mut stalled = Vec::new();
-    for _ in 0..ATTEMPTS {
-        let (summary, corrected) = play(false, 4).await;
-        let sums = summary.sums;
-        assert!(sums.players >= 8, "{summary:?}");
-        assert!(sums.crossings > sums.players, "{summary:?}");
-        assert!(sums.inputs_sent > 5 * sums.players, "{summary:?}");
-        assert_eq!((sums.audits, sums.audits_missing), (sums.players, 0));
-        assert_eq!((sums.inputs_lost, sums.inputs_duplicated, sums.inputs_reordered), (0, 0, 0));
-        assert_eq!((sums.events_lost, sums.events_duplicated), (0, 0));
-        assert_eq!((sums.flickers, sums.strays), (0, 0), "{summary:?}");
-        assert!(summary.compared > 20 * sums.players, "{summary:?}");
-        assert_eq!((sums.disconnects, sums.refused, sums.resyncs), (0, 0, 0));
-        assert_eq!(corrected, 0, "nobody jumps");
-        if summary.astray == 0 {
-            return;
-        }
-        // Frames two periods apart say that the machine stood still: what was drawn meanwhile says nothing
-        // about the checker.
-        assert!(summary.gap_ticks_control_max > 1, "{summary:?}");
-        stalled.push(summary.astray);
-    }
-    panic!("the machine stood still in each of {ATTEMPTS} attempts; astray: {stalled:?}");
+    let (summary, corrected) = play(false, 4).await;
+    let sums = summary.sums;
+    assert!(sums.players >= 8, "{summary:?}");
+    assert!(sums.crossings > sums.players, "{summary:?}");
+    assert!(sums.inputs_sent > 5 * sums.players, "{summary:?}");
+    assert_eq!((sums.audits, sums.audits_missing), (sums.players, 0));
+    assert_eq!((sums.inputs_lost, sums.inputs_duplicated, sums.inputs_reordered), (0, 0, 0));
+    assert_eq!((sums.events_lost, sums.events_duplicated), (0, 0));
+    assert_eq!((summary.astray, sums.flickers, sums.strays), (0, 0, 0), "{summary:?}");
+    assert!(summary.compared > 20 * sums.players, "{summary:?}");
+    assert_eq!((sums.disconnects, sums.refused, sums.resyncs), (0, 0, 0));
+    assert_eq!(corrected, 0, "nobody jumps");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
