@@ -5,7 +5,8 @@
 //! moment; one that never comes is given up, and the region is asked to tell everything anew.
 //!
 //! Invariant: what leaves has rising numbers, and a frame of an older epoch leaves only where the newer
-//! region took over by a handoff, and the frame was made before. After a crash no older one leaves.
+//! region took over by a handoff, and the frame was made before. After a crash no older one leaves, and where
+//! the successor lacks an input that was shown, [`FrameOrder::undoes`] says so with its first frame.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -48,6 +49,9 @@ pub struct FrameOrder<B> {
     /// begins again where the journal knew it to be, and its attach says so.
     renumbered: BTreeMap<u32, Frame<B>>,
     waiting_since: Option<Duration>,
+    /// Owner and highest input of the last frame that left, as far as the client was not told that the input
+    /// is undone.
+    shown: (Epoch, u32),
 }
 
 /// What came of a frame, or of waiting for one.
@@ -79,6 +83,20 @@ impl<B: Default> FrameOrder<B> {
         }
         self.renumbered.clear();
         Ready { frames: self.in_order(), missing: false }
+    }
+
+    /// To be called with each frame that leaves: whether it lacks an input that a frame of an older owner has
+    /// shown. A crash undid it, and the client has to be told before the frame. A recovered region says so too,
+    /// but its words can go down with the link, and the next owner may not know of the crash.
+    pub fn undoes(&mut self, frame: &Frame<B>) -> bool {
+        let (epoch, applied) = self.shown;
+        self.shown = (frame.epoch, frame.applied);
+        frame.epoch > epoch && frame.applied < applied
+    }
+
+    /// The client was told that every input above `durable` may be undone.
+    pub fn undone_above(&mut self, durable: u32) {
+        self.shown.1 = self.shown.1.min(durable);
     }
 
     /// Takes a frame that arrived at `now`. Stale and repeated ones are dropped; before the first
@@ -208,6 +226,27 @@ mod tests {
         order.attach(NEW.next(), Tick(960), 9, true);
         order.push(FRAME_PATIENCE, frame(21, OLD, 602));
         assert_eq!(numbers(&order.expire(2 * FRAME_PATIENCE)), [0; 0]);
+    }
+
+    #[test]
+    fn a_successor_that_lacks_an_input_that_was_shown_is_noticed_once() {
+        let rows: [(&str, Option<u32>, Vec<(Epoch, u32)>, Vec<bool>); 4] = [
+            ("a handoff", None, vec![(OLD, 140), (OLD, 141), (NEW, 141), (NEW, 142)], vec![false; 4]),
+            ("a crash", None, vec![(OLD, 141), (NEW, 140), (NEW, 140)], vec![false, true, false]),
+            ("a crash, and a handoff", None, vec![(OLD, 141), (NEW.next(), 140)], vec![false, true]),
+            ("a crash of which the region spoke", Some(140), vec![(NEW, 140), (NEW, 141)], vec![false; 2]),
+        ];
+        for (name, told, frames, expected) in rows {
+            let mut order = FrameOrder::default();
+            if let Some(durable) = told {
+                order.undoes(&Frame { applied: 141, ..frame(1, OLD, 10) });
+                order.undone_above(durable);
+            }
+            let undoes = frames
+                .into_iter()
+                .map(|(epoch, applied)| order.undoes(&Frame { applied, ..frame(2, epoch, 12) }));
+            assert_eq!(undoes.collect::<Vec<bool>>(), expected, "{name}");
+        }
     }
 
     #[test]

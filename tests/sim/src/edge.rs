@@ -361,8 +361,9 @@ impl World {
                 self.edge_event(index, player, session_epoch, number, name, spelled, payload);
             }
             RegionToEdge::Resync { player, epoch, tick } => {
-                let session = self.edges[usize::from(index)].sessions.get(&player);
-                if session.is_some_and(|session| epoch >= session.route.epoch()) {
+                let session = self.session(index, player);
+                if let Some(session) = session.filter(|session| epoch >= session.route.epoch()) {
+                    session.frames.undone_above(session.route.progress().1);
                     self.tell_client(index, player, ServerMessage::Resync { epoch, tick });
                 }
             }

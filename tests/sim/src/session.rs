@@ -366,6 +366,10 @@ impl World {
             self.observe(&Event::Acted { who, epoch, worker, source: Source::Edge });
             let slow = self.clients.get(&player).is_some_and(|client| self.now < client.slow_until);
             let Some(session) = self.session(index, player) else { return };
+            if session.frames.undoes(&frame) {
+                self.tell_client(index, player, ServerMessage::Resync { epoch, tick: frame.tick });
+            }
+            let Some(session) = self.session(index, player) else { return };
             session.route.handle(RouteInput::Progress {
                 epoch,
                 applied: progress.applied,

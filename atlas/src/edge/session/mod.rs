@@ -341,6 +341,7 @@ impl Session {
                 if epoch < self.route.epoch() {
                     return Ok(());
                 }
+                self.frames.undone_above(self.route.progress().1);
                 self.tell(&ServerMessage::Resync { epoch, tick })
             }
             ToSession::NotOwner(region) | ToSession::Left(region) => {
@@ -367,6 +368,9 @@ impl Session {
     /// Sends frames that are in order; asks for a complete picture where one is missing.
     fn release(&mut self, ready: Ready) -> Result<(), End> {
         for frame in ready.frames {
+            if self.frames.undoes(&frame) {
+                self.tell(&ServerMessage::Resync { epoch: frame.epoch, tick: frame.tick })?;
+            }
             let progress = Progress { applied: frame.applied, durable: frame.durable };
             self.follow_progress(frame.epoch, progress);
             if self.outbox.push_frame(frame) {
