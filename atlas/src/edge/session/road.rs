@@ -130,9 +130,13 @@ impl Session {
                     self.go_to(now, region);
                 }
             }
-            Stage::Expecting { until, .. } => {
-                if *until <= now {
+            Stage::Expecting { region, way, until } => {
+                let (region, expected, overdue) = (*region, way.is_some(), *until <= now);
+                if overdue {
                     self.read_record();
+                } else if expected && !self.is_current() {
+                    // Whoever was to attach is gone, and a successor waits to be asked.
+                    self.go_to(now, region);
                 }
             }
             Stage::Attached { way } => {
@@ -195,7 +199,12 @@ impl Session {
         if epoch > self.route.epoch() {
             self.route.handle(RouteInput::Hint { epoch, region });
             let way = self.edge.routes.borrow().0.get(&region).cloned();
-            self.road.stage = Stage::Expecting { region, way, until: now + ATTACH_WITHIN };
+            if way.is_some() {
+                self.road.stage = Stage::Expecting { region, way, until: now + ATTACH_WITHIN };
+            } else {
+                // Nobody is there who could attach by itself.
+                self.go_to(now, region);
+            }
         }
     }
 
