@@ -59,11 +59,19 @@ pub enum Mutant {
     RepeatPosts,
     /// What others do to a frozen entity changes it here.
     GiveWhileFrozen,
+    /// A message of another region is taken before those with lower numbers.
+    SkipPosts,
+    /// Shell: a plugin that fails is the last that hears of an input.
+    FailureEndsDelivery,
+    /// Shell: an entity is offered and taken that no record can hold.
+    AnySizeCrosses,
+    /// A source freezes whoever is beyond the border, however little.
+    NoHysteresis,
 }
 
 /// Every guard by the name that `HORIZON_MUTANT` has for it.
 #[cfg(feature = "mutants")]
-const NAMES: [(&str, Mutant); 19] = [
+const NAMES: [(&str, Mutant); 24] = [
     ("resume-without-cas", Mutant::ResumeWithoutCas),
     ("final-before-flush", Mutant::FinalBeforeFlush),
     ("activate-on-final", Mutant::ActivateOnFinal),
@@ -83,6 +91,11 @@ const NAMES: [(&str, Mutant); 19] = [
     ("move-without-state", Mutant::MoveWithoutState),
     ("any-epoch-passes", Mutant::AnyEpochPasses),
     ("nothing-again", Mutant::NothingAgain),
+    ("repeat-posts", Mutant::RepeatPosts),
+    ("skip-posts", Mutant::SkipPosts),
+    ("failure-ends-delivery", Mutant::FailureEndsDelivery),
+    ("any-size-crosses", Mutant::AnySizeCrosses),
+    ("no-hysteresis", Mutant::NoHysteresis),
 ];
 
 /// Switches guards off in this process, for good: one by its name, or several with `+` between where each would be enough.

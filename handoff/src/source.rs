@@ -260,7 +260,8 @@ impl Source {
     fn step_end(&mut self, now: Duration, step: &StepEnd) -> Vec<Output> {
         let State::Owner { attempts, outside_since, late } = &mut self.state else { return vec![] };
         let over = step.owner.filter(|&owner| owner != self.me.region && step.beyond_metres > 0.0);
-        let crossing = over.filter(|_| step.beyond_metres >= CROSSING_METRES);
+        let crossing =
+            over.filter(|_| step.beyond_metres >= CROSSING_METRES || self.switch.off(Mutant::NoHysteresis));
         if over.is_none() {
             (*outside_since, *late) = (None, false);
         } else if crossing.is_some() {

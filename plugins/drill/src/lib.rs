@@ -1,9 +1,11 @@
-//! Drill: luggage for everybody, and a march over the border, for measurements. Without a configuration it
+//! Drill: luggage for everybody and a march over the border, for measurements, and panics, for tests. Without a configuration it
 //! does nothing.
 //!
 //! Luggage is up to three bags, components of at most 8 KiB, of which one entry changes now and then: what an
 //! inventory is to a handoff. A march begins when enough players have stood in one region for a while: in one tick all of them
 //! stand as far on the other side of the plane x = 0 as they stood before it, and walk over no ground between.
+
+mod fragile;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -35,7 +37,11 @@ pub struct Config {
     pub march_players: usize,
     /// For so many seconds they must have stood there.
     pub march_after_seconds: u64,
+    /// On which side of a border the plugin panics, while a player's state is written or read.
+    pub panics: Option<Panics>,
 }
+
+pub use fragile::Panics;
 
 /// Bytes that one bag holds at first: a component may have 8 KiB, and counts grow.
 const BAG_BYTES: usize = 7 * 1024;
@@ -116,6 +122,9 @@ impl SimplePlugin for Drill {
                 pack::<2>(cx, event.entity, &config)
             })
             .await?;
+        if let Some(panics) = config.panics {
+            fragile::register(&events, panics).await?;
+        }
         let muster = Muster::default();
         events
             .on_core("server_tick", move |cx: &mut Ctx, event: ServerTickEvent| {

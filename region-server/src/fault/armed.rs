@@ -13,6 +13,7 @@ pub(crate) enum Step {
     Answered,
     Owner,
     Attached,
+    Post,
 }
 
 /// Which end of it.
@@ -33,6 +34,7 @@ pub(crate) enum Action {
     Repeat(Duration),
     Late(Duration),
     DiskFull,
+    Large(Duration),
 }
 
 /// One point with its action, at its `left`th time.
@@ -45,7 +47,7 @@ pub(crate) struct Armed {
 }
 
 impl Step {
-    const ALL: [(&'static str, Self); 7] = [
+    const ALL: [(&'static str, Self); 8] = [
         ("presync", Self::Presync),
         ("frozen", Self::Frozen),
         ("final", Self::Final),
@@ -53,6 +55,7 @@ impl Step {
         ("answered", Self::Answered),
         ("owner", Self::Owner),
         ("attached", Self::Attached),
+        ("post", Self::Post),
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -98,6 +101,7 @@ impl FromStr for Armed {
             Some(("delay", ms)) => Action::Delay(timed(ms)?),
             Some(("repeat", ms)) => Action::Repeat(timed(ms)?),
             Some(("late", ms)) => Action::Late(timed(ms)?),
+            Some(("large", ms)) => Action::Large(timed(ms)?),
             Some(_) => return Err(wrong()),
         };
         Ok(Self { step, role, left, action })

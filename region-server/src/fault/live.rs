@@ -10,8 +10,9 @@ use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Instant;
 
-use horizon_handoff::{CasOutcome, CasRequest};
+use horizon_handoff::{Capsule, CasOutcome, CasRequest, MAX_CAPSULE_BYTES};
 use horizon_link::{PeerSender, SendError};
 use horizon_model::WorkerId;
 use horizon_protocol::link::{EntityKey, Lane, RegionToEdge, RegionToRegion};
@@ -25,6 +26,7 @@ use crate::region::{Input, Region};
 static LINE: OnceLock<Line> = OnceLock::new();
 static ARMED: Mutex<Vec<Armed>> = Mutex::new(Vec::new());
 static DISK_FULL: AtomicBool = AtomicBool::new(false);
+static LARGE_UNTIL: Mutex<Option<Instant>> = Mutex::new(None);
 
 thread_local! {
     /// The tick thread has told an edge that a player goes on here.
@@ -79,6 +81,10 @@ fn hear(lines: UnixStream, going: &Sender<()>) {
     }
 }
 
+fn large_until() -> MutexGuard<'static, Option<Instant>> {
+    LARGE_UNTIL.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 fn armed() -> MutexGuard<'static, Vec<Armed>> {
     ARMED.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -122,6 +128,7 @@ fn act(step: Step, role: Role, action: Action) {
             let _ = never.recv_timeout(time);
         }
         Action::DiskFull => DISK_FULL.store(true, Ordering::SeqCst),
+        Action::Large(time) => *large_until() = Some(Instant::now() + time),
         Action::Repeat(_) | Action::Late(_) => {}
     }
 }
@@ -221,6 +228,7 @@ pub(crate) fn to_worker(
         RegionToRegion::Presync(_) => Some((Step::Presync, Role::Source)),
         RegionToRegion::Final(last) if is_player(last.key) => Some((Step::Final, Role::Source)),
         RegionToRegion::Moved { key, .. } if is_player(*key) => Some((Step::Attached, Role::Target)),
+        RegionToRegion::Post(_) => Some((Step::Post, Role::Source)),
         _ => None,
     };
     send(runtime, sender, lane, message, point)
@@ -269,4 +277,12 @@ pub(crate) fn sends_whole_finals() -> bool {
 /// In place of a write or a sync that fails.
 pub(crate) fn disk() -> io::Result<()> {
     if DISK_FULL.load(Ordering::SeqCst) { Err(io::Error::from(io::ErrorKind::StorageFull)) } else { Ok(()) }
+}
+
+/// What a player takes along, which a test makes too much for a while.
+pub(crate) fn luggage(mut capsule: Capsule) -> Capsule {
+    if large_until().is_some_and(|until| Instant::now() < until) {
+        capsule.insert("fault", vec![0; MAX_CAPSULE_BYTES]);
+    }
+    capsule
 }

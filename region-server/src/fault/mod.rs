@@ -9,6 +9,7 @@
 //!   answered    the store has decided, the region not heard it    4
 //!   owner       the target owns, and has told nobody              5
 //!   attached    edge and source were told / the source hears it   6
+//!   post        a plugin's message left for another region        any
 //! ```
 //!
 //! Armed by `HORIZON_FAULT`, a list of `STEP:ROLE:NTH:ACTION` with `;` between, or by lines on the Unix socket that
@@ -22,8 +23,9 @@
 //! | `stop` | stops by SIGSTOP |
 //! | `panic` | panics on the tick thread |
 //! | `delay=MS` | lets its tick thread wait |
-//! | `repeat=MS` | sends the message of this point once more after that time: `presync`, `final`, and for `attached` the hint to the source |
+//! | `repeat=MS` | sends the message of this point once more after that time: `presync`, `final`, `post`, and for `attached` the hint to the source |
 //! | `late=MS` | sends it after that time only |
+//! | `large=MS` | has players with luggage beyond what a capsule may hold, for that time |
 //! | `disk-full` | finds the disk full from now on |
 
 #[cfg(feature = "faults")]
@@ -35,9 +37,11 @@ mod none;
 
 #[cfg(feature = "faults")]
 pub(crate) use live::{
-    after_outputs, after_step, begin, disk, handled, sends_whole_finals, taken, to_edge, to_worker, will_ask,
+    after_outputs, after_step, begin, disk, handled, luggage, sends_whole_finals, taken, to_edge, to_worker,
+    will_ask,
 };
 #[cfg(not(feature = "faults"))]
 pub(crate) use none::{
-    after_outputs, after_step, begin, disk, handled, sends_whole_finals, taken, to_edge, to_worker, will_ask,
+    after_outputs, after_step, begin, disk, handled, luggage, sends_whole_finals, taken, to_edge, to_worker,
+    will_ask,
 };

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 
+use horizon_handoff::mutant::{self, Mutant};
 use horizon_model::{ObjectSchema, PlayerId};
 use horizon_plugin_api::host::{CallError, Effects, Emitted, HostWorld, NOBODY, Plugin};
 use horizon_plugin_api::{CoreEvent, Delivery, MovementSample, Source, payload};
@@ -174,7 +175,10 @@ impl PluginHost {
         self.initialise(world);
         let delivery = Delivery { player, seq, namespace, event, payload, binary };
         for slot in self.core.of("core", "client_input") {
-            self.running.call(world, *slot, &delivery);
+            let well = self.running.call(world, *slot, &delivery);
+            if !well && mutant::is_off(Mutant::FailureEndsDelivery) {
+                return InputResult::Failed;
+            }
         }
         self.deliver(world, &delivery)
     }
@@ -264,11 +268,12 @@ impl PluginHost {
 }
 
 impl Calls {
-    /// Runs one handler; whatever goes wrong is the plugin's fault.
-    fn call(&mut self, world: &mut dyn HostWorld, slot: Slot, delivery: &Delivery<'_>) {
-        let _ = self.run(world, slot.plugin, delivery.event, |plugin, world, effects| {
+    /// Runs one handler; whatever goes wrong is the plugin's fault. Whether nothing did.
+    fn call(&mut self, world: &mut dyn HostWorld, slot: Slot, delivery: &Delivery<'_>) -> bool {
+        let result = self.run(world, slot.plugin, delivery.event, |plugin, world, effects| {
             plugin.call(world, effects, slot.handler, delivery)
         });
+        result.is_ok()
     }
 
     /// Runs one handler; a payload that cannot be read is the client's fault, the rest the plugin's.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use gorc::LeaveReason;
 use horizon_handoff::mutant::Mutant;
 use horizon_handoff::source::{self, Near, StepEnd};
-use horizon_handoff::{Capsule, CasOutcome, CasRequest, Expect, Kept};
+use horizon_handoff::{Capsule, CasOutcome, CasRequest, Expect, Kept, MAX_CAPSULE_BYTES};
 use horizon_model::{EntityId, Epoch, HandoffId, RegionId, Tick, WorkerId};
 use horizon_protocol::link::{
     EntityKey, FinalState, Lane, Offer, PresyncState, RegionToEdge, RegionToRegion,
@@ -69,7 +69,7 @@ impl Region {
         park: bool,
     ) -> Option<CasRequest> {
         let entity = self.world.entities.get(&id)?;
-        let capsule = entity.durable_capsule(self.world.field_names(entity.type_id));
+        let capsule = fault::luggage(entity.durable_capsule(self.world.field_names(entity.type_id)));
         Some(CasRequest {
             key: entity.key,
             guard: self.lease.guard(),
@@ -246,7 +246,8 @@ impl Region {
         let Some(entity) = self.world.entities.get(&id) else {
             return;
         };
-        let size = entity.durable_capsule(self.world.field_names(entity.type_id)).size();
+        let capsule = fault::luggage(entity.durable_capsule(self.world.field_names(entity.type_id)));
+        let size = capsule.size();
         let offer = Offer {
             handoff,
             key: entity.key,
@@ -258,6 +259,10 @@ impl Region {
             plugins_hash: self.plugins_hash,
         };
         self.note_attempt(handoff, id);
+        if size > MAX_CAPSULE_BYTES {
+            // The other region refuses it, for as long as that is so.
+            self.note_size(id, size);
+        }
         if !self.send_region(to, RegionToRegion::Offer(Box::new(offer))) {
             self.feed_source(id, source::Input::TargetLost { region: to });
         }
@@ -289,15 +294,20 @@ impl Region {
     fn travel_capsule(&mut self, id: EntityId) -> Option<Arc<Capsule>> {
         let entity = self.world.entities.get(&id)?;
         let view = self.world.gorc.view(observer_of(id)).unwrap_or_default();
-        let capsule = entity.travel_capsule(self.world.field_names(entity.type_id), &view);
-        let fits = capsule.fits();
+        let capsule = fault::luggage(entity.travel_capsule(self.world.field_names(entity.type_id), &view));
+        self.note_size(id, capsule.size());
+        Some(Arc::new(capsule))
+    }
+
+    /// Who is too large stays, and is not frozen.
+    fn note_size(&mut self, id: EntityId, bytes: usize) {
+        let fits = bytes <= MAX_CAPSULE_BYTES || self.lacks(Mutant::AnySizeCrosses);
         if let Some(crossing) = self.crossings.get_mut(&id) {
             if crossing.fits && !fits {
-                warn!(%id, bytes = capsule.size(), "too large to cross; its plugins must keep less");
+                warn!(%id, bytes, "too large to cross; its plugins must keep less");
             }
             crossing.fits = fits;
         }
-        Some(Arc::new(capsule))
     }
 
     fn send_presync(

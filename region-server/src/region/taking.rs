@@ -1,6 +1,7 @@
 //! The target side of handoffs: what comes here, first as a shadow, then for good.
 
 use gorc::Anchor;
+use horizon_handoff::mutant::{self, Mutant};
 use horizon_handoff::target::{self, Arrival};
 use horizon_handoff::{Capsule, MAX_CAPSULE_BYTES, Record};
 use horizon_model::{EntityId, Tick};
@@ -24,7 +25,7 @@ impl Region {
         } else if offer.plugins_hash != self.plugins_hash {
             Err(RefuseReason::Schema)
         } else if self.world.players.len() >= self.config.max_players
-            || offer.size as usize > MAX_CAPSULE_BYTES
+            || offer.size as usize > MAX_CAPSULE_BYTES && !mutant::is_off(Mutant::AnySizeCrosses)
         {
             Err(RefuseReason::Full)
         } else if late {

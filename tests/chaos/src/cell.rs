@@ -37,6 +37,8 @@ pub enum Fault {
     StoreStop5,
     /// The store stands still for 12 s.
     StoreStop12,
+    /// The store is killed and begins again with its files of a second ago.
+    StoreOlder,
     /// A and B do not hear each other for a while.
     CutAB,
     /// A does not reach the store for a while.
@@ -57,6 +59,19 @@ pub enum Fault {
     Late,
     /// Every road loses, repeats and reorders datagrams.
     BadRoads,
+    /// A gift from region to region comes again.
+    PostRepeated,
+    /// A gift comes late, after much else.
+    PostLate,
+    /// Players carry more than a capsule may hold.
+    TooLarge,
+    /// Players move to and fro by a metre, on the border.
+    Jitter,
+    /// Players cross every second.
+    PingPong,
+    /// A plugin panics in every input of a player on the border: while its state is written at A, which gives, or read
+    /// at B, which has taken.
+    PluginPanics,
 }
 
 /// When: handoff.md, "If somebody stops here".
@@ -92,7 +107,7 @@ pub(crate) enum Party {
     B,
 }
 
-const FAULTS: [(Fault, &str); 24] = [
+const FAULTS: [(Fault, &str); 31] = [
     (Fault::AKill, "a-kill"),
     (Fault::AStop, "a-stop"),
     (Fault::BKill, "b-kill"),
@@ -107,6 +122,7 @@ const FAULTS: [(Fault, &str); 24] = [
     (Fault::StoreKill, "store-kill"),
     (Fault::StoreStop5, "store-stop-5s"),
     (Fault::StoreStop12, "store-stop-12s"),
+    (Fault::StoreOlder, "store-older"),
     (Fault::CutAB, "cut-a-b"),
     (Fault::CutAStore, "cut-a-store"),
     (Fault::CutBStore, "cut-b-store"),
@@ -117,6 +133,12 @@ const FAULTS: [(Fault, &str); 24] = [
     (Fault::Repeated, "repeated"),
     (Fault::Late, "late"),
     (Fault::BadRoads, "bad-roads"),
+    (Fault::PostRepeated, "post-repeated"),
+    (Fault::PostLate, "post-late"),
+    (Fault::TooLarge, "too-large"),
+    (Fault::Jitter, "jitter"),
+    (Fault::PingPong, "ping-pong"),
+    (Fault::PluginPanics, "plugin-panics"),
 ];
 
 const STEPS: [(Step, &str); 6] = [
@@ -129,7 +151,7 @@ const STEPS: [(Step, &str); 6] = [
 ];
 
 /// Those of the short run: each kind of fault where it can do the most harm.
-const QUICK: [(Fault, Step); 13] = [
+const QUICK: [(Fault, Step); 16] = [
     (Fault::AKill, Step::S2),
     (Fault::AKill, Step::S5),
     (Fault::AStop, Step::S2),
@@ -143,6 +165,9 @@ const QUICK: [(Fault, Step); 13] = [
     (Fault::CutAB, Step::S3),
     (Fault::Repeated, Step::S3),
     (Fault::Late, Step::S6),
+    (Fault::PostRepeated, Step::S1),
+    (Fault::PluginPanics, Step::S2),
+    (Fault::TooLarge, Step::S1),
 ];
 
 impl Cell {
@@ -154,7 +179,7 @@ impl Cell {
         all.filter(|cell| cell.order().is_some()).collect()
     }
 
-    /// A dozen of them.
+    /// The short run.
     pub fn quick() -> Vec<Self> {
         QUICK.iter().map(|&(fault, step)| Self { fault, step }).collect()
     }
@@ -173,6 +198,13 @@ impl Cell {
             (Fault::Repeated | Fault::Late, S3) => ("final", "source"),
             (Fault::Repeated | Fault::Late, S6) => ("attached", "target"),
             (Fault::Repeated | Fault::Late, _) => return None,
+            (Fault::PostRepeated | Fault::PostLate, S1) => ("post", "source"),
+            (Fault::PostRepeated | Fault::PostLate, _) => return None,
+            (Fault::PluginPanics, S1 | S3 | S4 | S5) => return None,
+            (Fault::TooLarge, S1) => ("presync", "source"),
+            (Fault::TooLarge, S2 | S3 | S4 | S5) => return None,
+            (Fault::Jitter | Fault::PingPong, S1 | S2 | S3 | S4 | S5) => return None,
+            (Fault::StoreOlder, S1 | S2 | S3) => return None,
             (Fault::APanic | Fault::ADiskFull, S1) => ("presync", "source"),
             (Fault::APanic | Fault::ADiskFull, S2) => ("frozen", "source"),
             (Fault::APanic | Fault::ADiskFull, S3) => ("final", "source"),
@@ -187,20 +219,30 @@ impl Cell {
             (_, S5) => ("owner", "target"),
             (_, S6) => ("attached", "target"),
         };
-        let nth = if self.step == S1 { 3 } else { 1 };
+        let nth = if step == "presync" { 3 } else { 1 };
         let action = match self.fault {
             // Within the shortest stay, so that the source has taken the player back and does not offer it anew.
             Fault::Late if self.step == S3 => "late=350",
             // By then the player has crossed back.
             Fault::Repeated if self.step == S6 => "repeat=2500",
             Fault::Late if self.step == S6 => "late=10000",
-            Fault::Repeated => "repeat=1500",
-            Fault::Late => "late=1500",
+            Fault::Repeated | Fault::PostRepeated => "repeat=1500",
+            Fault::Late | Fault::PostLate => "late=1500",
+            Fault::TooLarge => "large=4000",
             Fault::APanic | Fault::BPanic => "panic",
             Fault::ADiskFull | Fault::BDiskFull => "disk-full",
             _ => "hold",
         };
         Some(format!("{step}:{role}:{nth}:{action}"))
+    }
+
+    /// Configuration of plugins.
+    pub(crate) const fn plugins(&self) -> &'static str {
+        match (self.fault, self.step) {
+            (Fault::PluginPanics, Step::S2) => "[plugin.drill]\npanics = \"giving\"\n",
+            (Fault::PluginPanics, _) => "[plugin.drill]\npanics = \"taking\"\n",
+            _ => "",
+        }
     }
 
     /// Whom the armed point is reached by.
@@ -223,9 +265,12 @@ impl Cell {
             Fault::Repeated if self.step == Step::S6 => LEASE * 3 / 2,
             // Until the link is given up, so that what was on its way is lost.
             Fault::CutAtlasA | Fault::CutAtlasB | Fault::CutAAtlas | Fault::CutBAtlas => LEASE * 3 / 2,
-            Fault::CutAB | Fault::Repeated | Fault::Late => LEASE,
-            Fault::BadRoads => Duration::from_secs(4),
+            Fault::CutAB | Fault::Repeated | Fault::Late | Fault::PostRepeated | Fault::PostLate => LEASE,
+            Fault::BadRoads | Fault::TooLarge => Duration::from_secs(4),
+            Fault::Jitter | Fault::PingPong => Duration::from_secs(5),
             Fault::ADiskFull | Fault::BDiskFull => Duration::from_secs(1),
+            // Time enough for one crossing that is lost at least.
+            Fault::StoreOlder => Duration::from_millis(2500),
             _ => Duration::ZERO,
         }
     }
@@ -241,7 +286,8 @@ impl Cell {
                 "ack-before-write"
             }
             (Fault::BStop, S1 | S6) => "ack-before-write",
-            (Fault::StoreKill, _) if store == Store::Redis => STORE_FORGETS,
+            (Fault::StoreKill | Fault::StoreOlder, _) if store == Store::Redis => STORE_FORGETS,
+            (Fault::StoreOlder, _) => "reports-unheard",
             (Fault::StoreKill, _) => "ack-before-commit",
             // The state must not leave before it is durable, and nobody resumes by itself: each of two guards is enough.
             (Fault::CutAStore | Fault::StoreStop5 | Fault::StoreStop12, S1 | S2) => {
@@ -265,6 +311,12 @@ impl Cell {
             (Fault::Late, S3 | S6) => "resume-without-cas",
             (Fault::Repeated, S6) => "any-hint-counts",
             (Fault::Repeated | Fault::Late, _) => "copy-instead-of-final",
+            (Fault::PostRepeated, _) => "repeat-posts",
+            (Fault::PostLate, _) => "skip-posts",
+            (Fault::PluginPanics, _) => "failure-ends-delivery",
+            (Fault::TooLarge, _) => "any-size-crosses",
+            (Fault::Jitter, _) => "no-hysteresis",
+            (Fault::PingPong, _) => "copy-instead-of-final",
         }
     }
 
@@ -278,10 +330,17 @@ impl Cell {
                 | Fault::StoreKill
                 | Fault::StoreStop5
                 | Fault::StoreStop12
+                | Fault::StoreOlder
                 | Fault::CutAB
                 | Fault::Repeated
                 | Fault::Late
                 | Fault::BadRoads
+                | Fault::PostRepeated
+                | Fault::PostLate
+                | Fault::PluginPanics
+                | Fault::TooLarge
+                | Fault::Jitter
+                | Fault::PingPong
         )
     }
 
@@ -293,7 +352,7 @@ impl Cell {
     /// ERROR lines that this fault must cause, by a part of them.
     pub(crate) const fn expected_error(&self) -> Option<&'static str> {
         match self.fault {
-            Fault::APanic | Fault::BPanic => Some("panic"),
+            Fault::APanic | Fault::BPanic | Fault::PluginPanics => Some("panic"),
             Fault::ADiskFull | Fault::BDiskFull => Some("journal"),
             _ => None,
         }
@@ -316,16 +375,24 @@ impl Cell {
             Fault::AtlasKill => Duration::from_secs(2) + slack,
             Fault::ClientSilent => Duration::from_secs(7) + slack,
             // A frozen player waits for the store.
-            Fault::StoreKill | Fault::StoreStop5 | Fault::StoreStop12 => {
+            Fault::StoreKill | Fault::StoreOlder | Fault::StoreStop5 | Fault::StoreStop12 => {
                 self.lasts() + Duration::from_secs(1) + slack
             }
             Fault::CutAStore | Fault::CutBStore => self.lasts() + Duration::from_secs(2) + slack,
             Fault::CutAtlasA | Fault::CutAtlasB | Fault::CutAAtlas | Fault::CutBAtlas => {
                 self.lasts() + Duration::from_secs(2) + slack
             }
-            Fault::ClientReset | Fault::CutAB | Fault::Repeated | Fault::Late | Fault::BadRoads => {
-                Duration::from_millis(500) + slack
-            }
+            Fault::ClientReset
+            | Fault::CutAB
+            | Fault::Repeated
+            | Fault::Late
+            | Fault::BadRoads
+            | Fault::PostRepeated
+            | Fault::PostLate
+            | Fault::PluginPanics
+            | Fault::TooLarge
+            | Fault::Jitter
+            | Fault::PingPong => Duration::from_millis(500) + slack,
         }
     }
 }

@@ -16,6 +16,8 @@ mod http;
 pub mod line;
 pub mod matrix;
 pub mod player;
+mod ports;
 pub mod proxy;
+mod purse;
 pub mod run;
 pub mod world;

@@ -7,18 +7,21 @@ use horizon_client::{Client, ConnectError, Options, Update};
 use horizon_history::{Account, Event};
 use horizon_model::{Epoch, PlayerId, Pose, Position, SessionId};
 use rustix::time::{ClockId, clock_gettime};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::line::Notebook;
+use crate::purse::{Inventory, Purse, Token};
 
 /// Time between two samples of movement.
 const STEP: Duration = Duration::from_millis(50);
 /// Time between two reliable inputs.
 const ACT_EVERY: Duration = Duration::from_millis(100);
+/// Of so many reliable inputs one is a gift, where there is something to give.
+const GIFT_EVERY: u32 = 4;
 /// Half the width of the strip in which a walker walks, in metres: 2 m beyond the border it is handed over.
-const REACH_METRES: f64 = 9.0;
+pub(crate) const REACH_METRES: f64 = 9.0;
 /// Metres per second of a walker.
 const SPEED: f64 = 9.0;
 
@@ -60,12 +63,19 @@ pub struct Seen {
     pub reports: u32,
     /// Number of the input that asked for the newest of them.
     pub reported: u32,
+    /// Inventories that came.
+    pub inventories: u32,
+    /// The newest of them: tokens in the purse.
+    pub tokens: Vec<u64>,
 }
 
 enum Order {
     Stand,
     Measure,
     Report,
+    Inventory,
+    Reach(f64),
+    Meet(Vec<PlayerId>),
     Close,
 }
 
@@ -115,6 +125,8 @@ impl Player {
         let who = horizon_history::Who::Player(id);
         notes.note(monotonic_ns(), Event::Joined { who });
         notes.note(monotonic_ns(), Event::Connected { player: id, resumed: false });
+        let (purse, minted) = Purse::mint(id);
+        minted.into_iter().for_each(|event| notes.note(monotonic_ns(), event));
         let (orders, orders_in) = mpsc::unbounded_channel();
         let (teller, seen) = watch::channel(Seen::default());
         let now = Instant::now();
@@ -128,9 +140,12 @@ impl Player {
             walk,
             moved: now,
             direction: 1.0,
+            reach: REACH_METRES,
             next_step: now,
             next_act: now,
             acting: true,
+            acts: 0,
+            purse,
             last_frame: None,
         };
         tokio::spawn(body.live());
@@ -155,6 +170,21 @@ impl Player {
     /// Asks the ledger for a report.
     pub fn report(&self) {
         let _ = self.orders.send(Order::Report);
+    }
+
+    /// Asks what is in its purse.
+    pub fn inventory(&self) {
+        let _ = self.orders.send(Order::Inventory);
+    }
+
+    /// From now on it walks so many metres to each side of the border.
+    pub(crate) fn reach(&self, metres: f64) {
+        let _ = self.orders.send(Order::Reach(metres));
+    }
+
+    /// From now on it gives what it has to these, one after the other.
+    pub fn meet(&self, partners: Vec<PlayerId>) {
+        let _ = self.orders.send(Order::Meet(partners));
     }
 
     /// Leaves for good.
@@ -185,9 +215,12 @@ struct Body {
     walk: Walk,
     moved: Instant,
     direction: f64,
+    reach: f64,
     next_step: Instant,
     next_act: Instant,
     acting: bool,
+    acts: u32,
+    purse: Purse,
     last_frame: Option<Instant>,
 }
 
@@ -217,7 +250,10 @@ impl Body {
                         self.last_frame = Some(Instant::now());
                         self.teller.send_modify(|seen| seen.longest_gap = Duration::ZERO);
                     }
-                    Some(Order::Report) => self.send("report"),
+                    Some(Order::Report) => self.note("report"),
+                    Some(Order::Inventory) => drop(self.send("tokens", "report", &())),
+                    Some(Order::Reach(metres)) => self.reach = metres,
+                    Some(Order::Meet(partners)) => self.purse.meet(partners),
                 },
                 () = sleep_until(due) => self.act(),
             }
@@ -228,14 +264,23 @@ impl Body {
         let now = Instant::now();
         if self.acting && self.next_act <= now {
             self.next_act = now + ACT_EVERY;
-            self.send("note");
+            self.acts += 1;
+            let gift = self.acts.is_multiple_of(GIFT_EVERY).then(|| self.purse.next_gift()).flatten();
+            match gift {
+                Some(gift) => {
+                    if self.send("tokens", "give", &gift).is_some() {
+                        self.purse.gave(&gift);
+                    }
+                }
+                None => self.note("note"),
+            }
         }
         if self.next_step <= now {
             self.next_step = now + STEP;
             let mut velocity = [0.0; 3];
             if self.walk.walks {
                 self.walk.x += self.direction * SPEED * now.duration_since(self.moved).as_secs_f64().min(0.2);
-                if self.walk.x.abs() > REACH_METRES {
+                if self.walk.x.abs() > self.reach {
                     self.direction = -self.walk.x.signum();
                 }
                 velocity[0] = (self.direction * SPEED) as f32;
@@ -247,18 +292,24 @@ impl Body {
         }
     }
 
-    /// Nothing is sent, and nothing noted, while the window is closed.
-    fn send(&mut self, event: &str) {
-        let payload = self.client.spell(&self.teller.borrow().sent).unwrap_or_default();
-        if let Ok(seq) = self.client.send_raw("ledger", event, payload.clone()) {
-            let (player, session) = (self.id, self.session);
-            let (namespace, event) = ("ledger".to_owned(), event.to_owned());
-            self.notes.note(monotonic_ns(), Event::Sent { player, session, seq, namespace, event, payload });
-            self.teller.send_modify(|seen| seen.sent = seq);
-        } else if event == "report" {
+    /// Something for the ledger to count.
+    fn note(&mut self, event: &str) {
+        let sent = self.teller.borrow().sent;
+        if self.send("ledger", event, &sent).is_none() && event == "report" {
             // The report is what counts at the end: it is asked for when there is room.
             self.next_act = Instant::now() + ACT_EVERY;
         }
+    }
+
+    /// Its number. Nothing is sent, and nothing noted, while the window is closed.
+    fn send(&mut self, namespace: &str, event: &str, value: &impl Serialize) -> Option<u32> {
+        let payload = self.client.spell(value).unwrap_or_default();
+        let seq = self.client.send_raw(namespace, event, payload.clone()).ok()?;
+        let (player, session) = (self.id, self.session);
+        let (namespace, event) = (namespace.to_owned(), event.to_owned());
+        self.notes.note(monotonic_ns(), Event::Sent { player, session, seq, namespace, event, payload });
+        self.teller.send_modify(|seen| seen.sent = seq);
+        Some(seq)
     }
 
     fn progressed(&mut self, applied: u32, durable: u32) {
@@ -305,6 +356,20 @@ impl Body {
                     seen.reported = report.last_seq;
                 });
             }
+            Update::Event(event) if event.namespace == "tokens" => match event.event.as_str() {
+                "received" | "refused" => {
+                    let token = event.read::<Token>(self.client.spelling());
+                    let _ = token.map(|gift| self.purse.got(gift.token));
+                }
+                "report" => {
+                    let Ok(found) = event.read::<Inventory>(self.client.spelling()) else { return };
+                    self.teller.send_modify(|seen| {
+                        seen.inventories += 1;
+                        seen.tokens = found.tokens;
+                    });
+                }
+                _ => {}
+            },
             Update::Event(_) | Update::Closing(_) => {}
             Update::Resync { .. } => {
                 // Whether a crash explains it is judged at the end, by the fault that was placed.

@@ -1,18 +1,18 @@
 //! One cell: a world, four players, one fault at one step of one crossing, and the verdict.
 
+mod judge;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use horizon_client::ConnectError;
-use horizon_history::{Event, History, ViewRules, Who};
-use horizon_model::Tick;
 use rustix::process::Signal;
 use serde::Serialize;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::cell::{Cell, Fault, Party};
-use crate::player::{Player, Walk};
+use crate::player::{Player, REACH_METRES, Walk};
 use crate::proxy::{Direction, Directions, ProxyError, Weather};
 use crate::world::{self, Serving, Store, World, WorldError};
 
@@ -83,7 +83,7 @@ impl Setting {
     /// [`RunError`] where it could not be judged.
     pub async fn run(&self, cell: &Cell, mutant: Option<&str>) -> Result<Outcome, RunError> {
         let begun = Instant::now();
-        let world = self.world(mutant).await?;
+        let world = self.world(cell, mutant).await?;
         let mut run = Run { world, players: Vec::new(), cell: *cell, control: mutant.is_some() };
         let result = run.go(self.seed).await;
         let (mut outcome, failed) = match result {
@@ -115,11 +115,11 @@ impl Setting {
 
 impl Setting {
     /// A port that was free may be somebody's a moment later; then all of them are chosen anew.
-    async fn world(&self, mutant: Option<&str>) -> Result<World, WorldError> {
+    async fn world(&self, cell: &Cell, mutant: Option<&str>) -> Result<World, WorldError> {
         let mut tries = 1..=START_TRIES;
         loop {
             let last = tries.next() == Some(START_TRIES);
-            match World::start(&self.programs, self.store, self.seed, mutant).await {
+            match World::start(&self.programs, self.store, self.seed, mutant, cell.plugins()).await {
                 Err(WorldError::NotReady(_)) if !last => {}
                 result => return result,
             }
@@ -154,7 +154,7 @@ impl Run {
         let struck = Instant::now();
         // While it lasts, too: who is taken over does not wait for the end of the fault.
         let recovering = self.recovering(&sent, struck);
-        self.strike(reached.pid, before).await?;
+        self.strike(reached.pid, before, &mut violations).await?;
         // Who reached the same point in the same moment is let go.
         while let Some(other) = self.world.line.reached_already() {
             self.world.line.tell(other.pid, "go");
@@ -195,11 +195,20 @@ impl Run {
             let player = Player::join(urls, &self.world.authority(), name, walk, notes).await?;
             self.players.push(player);
         }
+        for player in &self.players {
+            let others = self.players.iter().map(|other| other.id).filter(|other| *other != player.id);
+            player.meet(others.collect());
+        }
         Ok(())
     }
 
     /// The fault itself, to its end.
-    async fn strike(&mut self, reached: u32, serving: Serving) -> Result<(), RunError> {
+    async fn strike(
+        &mut self,
+        reached: u32,
+        serving: Serving,
+        violations: &mut Vec<String>,
+    ) -> Result<(), RunError> {
         let other = if reached == serving.west { serving.east } else { serving.west };
         let (a, b) = match self.cell.reached_by() {
             Party::A => (reached, other),
@@ -253,6 +262,13 @@ impl Run {
                 go(&self.world);
                 self.world.start_store().await?;
             }
+            Fault::StoreOlder => {
+                self.world.set_aside().await?;
+                go(&self.world);
+                // What is acknowledged from here on, the store is going to have lost.
+                sleep(lasts).await;
+                self.world.go_back().await?;
+            }
             Fault::StoreStop5 | Fault::StoreStop12 => {
                 let store = self.world.store_pid().unwrap_or_default();
                 world::signal(store, Signal::STOP);
@@ -284,6 +300,8 @@ impl Run {
                 self.world.proxy.heal_all();
             }
             Fault::APanic | Fault::BPanic => {}
+            // Its plugins go on to panic.
+            Fault::PluginPanics => go(&self.world),
             Fault::ADiskFull | Fault::BDiskFull => {
                 sleep(lasts).await;
                 let pid = if self.cell.fault == Fault::ADiskFull { a } else { b };
@@ -291,7 +309,17 @@ impl Run {
                     world::signal(pid, Signal::KILL);
                 }
             }
-            Fault::Repeated | Fault::Late => sleep(lasts).await,
+            Fault::Repeated | Fault::Late | Fault::PostRepeated | Fault::PostLate => sleep(lasts).await,
+            Fault::TooLarge => {
+                sleep(lasts).await;
+                if !self.world.says("too large to cross") {
+                    violations.push("nobody logged that a player is too large to cross".into());
+                }
+            }
+            Fault::Jitter | Fault::PingPong => {
+                go(&self.world);
+                self.walks_otherwise(violations).await;
+            }
             _ => {
                 for (road, directions) in &roads {
                     self.world.proxy.cut(road, *directions)?;
@@ -302,6 +330,27 @@ impl Run {
             }
         }
         Ok(())
+    }
+
+    /// The walkers turn earlier for a while: so early that nobody crosses, or that everybody does each second.
+    async fn walks_otherwise(&self, violations: &mut Vec<String>) {
+        let walkers = &self.players[2..];
+        let jitter = self.cell.fault == Fault::Jitter;
+        // At 9 m/s from end to end in a second, or in a quarter of one.
+        walkers.iter().for_each(|player| player.reach(if jitter { 1.0 } else { 4.5 }));
+        // Whoever is still on the way from further off may cross on it.
+        sleep(Duration::from_secs(2)).await;
+        let before: Vec<u64> = walkers.iter().map(|player| player.seen().epoch.0).collect();
+        sleep(self.cell.lasts()).await;
+        for (player, before) in walkers.iter().zip(before) {
+            let crossed = player.seen().epoch.0 - before;
+            if jitter && crossed > 0 {
+                violations.push(format!("{} was handed over {crossed} times for a metre", player.id));
+            } else if !jitter && crossed < 3 {
+                violations.push(format!("{} crossed {crossed} times only", player.id));
+            }
+        }
+        walkers.iter().for_each(|player| player.reach(REACH_METRES));
     }
 
     /// How long after the fault everybody's later inputs count; `None` where they never do.
@@ -321,106 +370,6 @@ impl Run {
 
     const fn patience(&self) -> Duration {
         if self.control { CONTROL_PLAYS_ON_WITHIN } else { PLAYS_ON_WITHIN }
-    }
-
-    /// Waits until everybody acts and crosses again.
-    async fn plays_on(&self, violations: &mut Vec<String>) {
-        let within = self.patience();
-        let deadline = Instant::now() + within;
-        let left = || deadline.saturating_duration_since(Instant::now());
-        let healed: Vec<_> = self.players.iter().map(Player::seen).collect();
-        for (k, (player, healed)) in self.players.iter().zip(&healed).enumerate() {
-            // The last two walk.
-            let crosses = k >= 2;
-            let holds = |seen: &crate::player::Seen| {
-                seen.applied > healed.sent + PLAYED_ON && (!crosses || seen.epoch > healed.epoch)
-            };
-            if !player.until(left(), holds).await {
-                let seen = player.seen();
-                violations.push(format!(
-                    "I8: {} does not play on within {} s: input {} of {} applied, {} durable, epoch {} then {}{}",
-                    player.id,
-                    within.as_secs(),
-                    seen.applied,
-                    seen.sent,
-                    seen.durable,
-                    healed.epoch,
-                    seen.epoch,
-                    seen.ended.map_or(String::new(), |why| format!(", ended: {why}")),
-                ));
-            }
-        }
-    }
-
-    /// Accounts, owners, sockets, logs, and the history.
-    async fn judge(&self, violations: &mut Vec<String>) {
-        let within = self.patience();
-        self.players.iter().for_each(Player::stand);
-        for player in &self.players {
-            // All that was sent is durable, and then the report on it.
-            if !player.until(within, |seen| seen.durable >= seen.sent).await {
-                let seen = player.seen();
-                violations
-                    .push(format!("I3: {}: {} of {} inputs are durable", player.id, seen.durable, seen.sent));
-                continue;
-            }
-            player.report();
-            if !player.until(within, |seen| seen.reports > 0 && seen.reported == seen.sent).await {
-                violations.push(format!("I4: {}: the ledger does not report", player.id));
-            }
-        }
-        let expected = self.players.len() as u64;
-        let deadline = Instant::now() + Duration::from_secs(5);
-        let mut found = self.world.players().await;
-        while found != Some(expected) && Instant::now() < deadline {
-            sleep(Duration::from_millis(100)).await;
-            found = self.world.players().await;
-        }
-        if found != Some(expected) {
-            violations.push(format!("I8: {expected} players are in {found:?} places"));
-        }
-        for player in &self.players {
-            let seen = player.seen();
-            if let Some(why) = seen.ended {
-                violations.push(format!("{} was put out of the world: {why}", player.id));
-            }
-            if !self.cell.may_disconnect() && !seen.disconnects.is_empty() {
-                violations.push(format!("{} lost its socket: {:?}", player.id, seen.disconnects));
-            }
-            if seen.anew > 0 {
-                violations.push(format!("{} had to begin a new session", player.id));
-            }
-        }
-        let expected = self.cell.expected_error();
-        let errors = self.world.errors();
-        let unexpected = errors.into_iter().filter(|line| !expected.is_some_and(|part| line.contains(part)));
-        violations.extend(unexpected.map(|line| format!("an error was logged: {line}")));
-        let mut history = History::new(ViewRules::default());
-        let events = self.world.notes.sorted();
-        let first = events.first().map_or(0, |(ns, _)| *ns);
-        let mut last = Tick(0);
-        for (ns, mut event) in events {
-            last = Tick((ns - first) / TICK_NS);
-            if let Event::Resynced { crashed, .. } = &mut event {
-                *crashed = self.cell.may_resync();
-            }
-            history.observe(last, &event);
-        }
-        for (player, (epoch, worker, region)) in self.world.line.owners() {
-            history.observe(last, &Event::Owns { who: Who::Player(player), worker, region, epoch });
-        }
-        let report = history.finish();
-        let total = report.total();
-        violations.extend(
-            report
-                .violations
-                .iter()
-                .take(5)
-                .map(|found| format!("{}: {}", found.invariant.name(), found.sentence)),
-        );
-        if total > 5 {
-            violations.push(format!("and {} more", total - 5));
-        }
     }
 }
 

@@ -8,10 +8,12 @@
 //! Two regions of 200 m meet at x = 0. Region servers are started by a script that gives each a configuration of its
 //! own, with roads of its own. Dropping a world kills all of it.
 
+mod backup;
+
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs::OpenOptions;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -27,10 +29,9 @@ use tokio::time::{Instant, sleep};
 
 use crate::http;
 use crate::line::{Line, Notebook};
+use crate::ports::Ports;
 use crate::proxy::Proxy;
 
-/// Region servers that one world may start.
-const WORKERS: usize = 8;
 /// Players' roads: two for each of them.
 pub(crate) const PLAYERS: usize = 4;
 /// A process has this long to become ready: a cold start on a busy machine takes a second or two.
@@ -96,16 +97,10 @@ pub struct World {
     pub notes: Notebook,
     mutant: Option<String>,
     kind: Store,
+    /// Configuration of plugins, as it stands in `horizon.toml`.
+    plugins: String,
     store: Option<Child>,
     atlas: Option<Child>,
-}
-
-struct Ports {
-    listen: u16,
-    link: u16,
-    admin: u16,
-    store: u16,
-    workers: Vec<u16>,
 }
 
 /// Who serves which half.
@@ -123,7 +118,8 @@ fn io_error(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> WorldErro
 }
 
 impl World {
-    /// Starts a world with the programs in the folder `programs`, one guard off in all of them if `mutant` names it.
+    /// Starts a world with the programs in the folder `programs`, one guard off in all of them if `mutant` names it,
+    /// with `plugins` as their configuration.
     ///
     /// # Errors
     ///
@@ -133,6 +129,7 @@ impl World {
         kind: Store,
         seed: u64,
         mutant: Option<&str>,
+        plugins: &str,
     ) -> Result<Self, WorldError> {
         let folder = tempfile::tempdir().map_err(io_error("a temporary folder"))?;
         let ports = Ports::free().map_err(io_error("free ports"))?;
@@ -147,6 +144,7 @@ impl World {
             notes,
             mutant: mutant.map(str::to_owned),
             kind,
+            plugins: plugins.to_owned(),
             store: None,
             atlas: None,
             folder,
@@ -198,7 +196,7 @@ impl World {
         }
         let plugins = folder.join("plugins");
         std::fs::create_dir(&plugins).map_err(io_error("the folder of plugins"))?;
-        for name in ["chat", "ledger", "movement"] {
+        for name in ["chat", "drill", "ledger", "movement", "tokens"] {
             let library = format!("libhorizon_plugin_{name}.so");
             std::fs::copy(self.programs.join(&library), plugins.join(&library))
                 .map_err(io_error(format!("{library}; build the workspace first")))?;
@@ -221,8 +219,9 @@ impl World {
              lease_ttl_ms = {}\n\
              [atlas]\nlisten = \"127.0.0.1:{listen}\"\nlink = \"127.0.0.1:{link}\"\nadmin = \"127.0.0.1:{admin}\"\n\
              worker_command = \"{folder}/worker\"\n\
-             [director]\ngrace_seconds = 600\nwarm_workers = 1\n{more}",
-            LEASE.as_millis()
+             [director]\ngrace_seconds = 600\nwarm_workers = 1\n{more}{}",
+            LEASE.as_millis(),
+            self.plugins
         );
         std::fs::write(self.folder.path().join(name), text).map_err(io_error(name))
     }
@@ -374,6 +373,11 @@ impl World {
         self.logs().into_iter().flat_map(of).collect()
     }
 
+    /// Whether a log has this in it.
+    pub fn says(&self, part: &str) -> bool {
+        self.logs().iter().any(|(_, text)| text.contains(part))
+    }
+
     /// The ends of all logs.
     pub fn tails(&self) -> String {
         let mut text = String::new();
@@ -478,20 +482,4 @@ pub fn signal(pid: u32, signal: Signal) {
 
 fn as_pid(pid: u32) -> Option<Pid> {
     i32::try_from(pid).ok().and_then(Pid::from_raw)
-}
-
-impl Ports {
-    /// Nobody has them at this moment.
-    fn free() -> std::io::Result<Self> {
-        let tcp =
-            (0..3).map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).collect::<Result<Vec<_>, _>>()?;
-        let udp = (0..=WORKERS)
-            .map(|_| UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)))
-            .collect::<Result<Vec<_>, _>>()?;
-        let tcp =
-            tcp.iter().map(|socket| Ok(socket.local_addr()?.port())).collect::<std::io::Result<Vec<_>>>()?;
-        let udp =
-            udp.iter().map(|socket| Ok(socket.local_addr()?.port())).collect::<std::io::Result<Vec<_>>>()?;
-        Ok(Self { listen: tcp[0], admin: tcp[1], store: tcp[2], link: udp[0], workers: udp[1..].to_vec() })
-    }
 }

@@ -17,7 +17,7 @@ struct Arguments {
     /// Print JSON; there is no other form but --markdown
     #[arg(long)]
     json: bool,
-    /// A dozen cells, or all
+    /// The short run, or all cells
     #[arg(long, default_value = "quick", value_parser = ["quick", "full"])]
     cells: String,
     /// Only cells whose name (FAULT/STEP, such as a-kill/s2) has this in it
