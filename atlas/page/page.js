@@ -215,7 +215,9 @@ function span(text, style = "") {
 
 let trouble = "";
 function notice() {
-  const text = trouble || (feed.reachable ? "" : feed.text ? "The edge does not answer; trying again …" : "Waiting for the world …");
+  const away = feed.text?.store?.away_seconds;
+  const store = typeof away === "number" ? `The store is out of reach for ${away.toFixed(0)} s: play goes on, nothing becomes durable, nobody is handed over.` : "";
+  const text = trouble || (feed.reachable ? store : feed.text ? "The edge does not answer; trying again …" : "Waiting for the world …");
   $("notice").textContent = text;
   $("notice").hidden = !text;
 }

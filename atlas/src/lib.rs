@@ -27,6 +27,7 @@ pub mod live;
 pub mod prediction;
 pub mod provision;
 pub mod routes;
+pub mod standing;
 mod start;
 pub mod view;
 

@@ -33,6 +33,7 @@ use crate::links;
 use crate::live::Live;
 use crate::provision::Provisioner;
 use crate::routes::Routes;
+use crate::standing::StoreStanding;
 
 /// Players hear that this edge goes away, and connections end, within this time.
 const DRAIN: Duration = Duration::from_millis(1_800);
@@ -124,10 +125,12 @@ impl Atlas {
         let admin =
             Admin::bind(config.atlas.admin, "[atlas] admin", metrics.clone(), readiness.clone(), router)
                 .await?;
+        let up = metrics.gauge("atlas_store_up", "1 while the store answers, 0 while it is out of reach");
         let gate = Gate::new(config.limits.clone(), max_connections());
         let edge = Arc::new(Edge {
             id,
             store,
+            standing: StoreStanding::new(up),
             clock: GridClock::follower(),
             sessions: Registry::default(),
             routes: snapshot,
@@ -236,10 +239,26 @@ async fn hold_director_lease(edge: Arc<Edge>, readiness: Readiness) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut directs = None;
     let mut confirmed = Instant::now();
+    // As for a region: what was answered is certain for four fifths of a lease.
+    let certain = ttl * 4 / 5;
+    let mut answered = confirmed;
     loop {
         ticks.tick().await;
         let asked = Instant::now();
-        let holds = match edge.store.acquire_director(edge.id, ttl).await {
+        let mut call = edge.store.acquire_director(edge.id, ttl);
+        let answer = match timeout(certain.saturating_sub(answered.elapsed()), &mut call).await {
+            Ok(answer) => answer,
+            Err(_) => {
+                edge.standing.silent(answered);
+                call.await
+            }
+        };
+        if answer.is_ok() {
+            // Not when it was asked: one that was stopped answers old questions.
+            answered = Instant::now();
+            edge.standing.answered();
+        }
+        let holds = match answer {
             Ok(Some(epoch)) => {
                 confirmed = asked;
                 Some(epoch)
@@ -250,11 +269,11 @@ async fn hold_director_lease(edge: Arc<Edge>, readiness: Readiness) {
             }
             Err(StoreError::Unsettled) => {
                 tell_store(&edge, directs).await;
-                directs.filter(|_| confirmed.elapsed() < ttl * 4 / 5)
+                directs.filter(|_| confirmed.elapsed() < certain)
             }
             Err(error) => {
                 readiness.not_ready(format!("the store does not answer: {error}"));
-                directs.filter(|_| confirmed.elapsed() < ttl * 4 / 5)
+                directs.filter(|_| confirmed.elapsed() < certain)
             }
         };
         if holds.is_some() && edge.clock.leads() {

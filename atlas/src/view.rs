@@ -121,6 +121,7 @@ impl View {
             "tick": edge.clock.tick_now().map(|tick| tick.0),
             "players": self.players(),
             "sessions": edge.sessions.len(),
+            "store": store(edge),
             "regions": self.region_list(director),
             "workers": workers,
             "starting": director.starting(),
@@ -163,6 +164,7 @@ impl View {
             "world": edge.config.world.name,
             "tick": edge.clock.tick_now().map(|tick| tick.0),
             "players": self.players(),
+            "store": store(edge),
             "regions": self.region_list(director),
             "bodies": bodies,
             "handoffs": handoffs,
@@ -227,6 +229,11 @@ impl View {
         }
         value
     }
+}
+
+fn store(edge: &Edge) -> Value {
+    let away = edge.standing.away();
+    json!({ "up": away.is_none(), "away_seconds": away.map(|away| away.as_secs_f64()) })
 }
 
 fn crossing(crossing: &Crossing) -> Value {

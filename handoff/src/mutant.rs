@@ -43,6 +43,8 @@ pub enum Mutant {
     RecoveryIgnoresRecord,
     /// Shell: a region that was superseded plays on.
     NeverSilent,
+    /// Shell: a region hands over, and takes, while its lease is not certain.
+    CrossesDegraded,
     /// Store: a compare-and-set counts under any lease.
     NoLeaseCheck,
     /// Store: what was asked is answered before it is committed.
@@ -71,7 +73,7 @@ pub enum Mutant {
 
 /// Every guard by the name that `HORIZON_MUTANT` has for it.
 #[cfg(feature = "mutants")]
-const NAMES: [(&str, Mutant); 24] = [
+const NAMES: [(&str, Mutant); 25] = [
     ("resume-without-cas", Mutant::ResumeWithoutCas),
     ("final-before-flush", Mutant::FinalBeforeFlush),
     ("activate-on-final", Mutant::ActivateOnFinal),
@@ -85,6 +87,7 @@ const NAMES: [(&str, Mutant); 24] = [
     ("failed-write-counts", Mutant::FailedWriteCounts),
     ("recovery-ignores-record", Mutant::RecoveryIgnoresRecord),
     ("never-silent", Mutant::NeverSilent),
+    ("crosses-degraded", Mutant::CrossesDegraded),
     ("no-lease-check", Mutant::NoLeaseCheck),
     ("ack-before-commit", Mutant::AckBeforeCommit),
     ("reports-unheard", Mutant::ReportsUnheard),

@@ -66,6 +66,8 @@ const END_TO_END: Step = Step {
         "--test",
         "faults",
         "--test",
+        "outage",
+        "--test",
         "start",
         "--",
         "--test-threads=2",
@@ -83,6 +85,12 @@ const CHAOS_ON_REDIS: Step = Step {
     words: &["xtask", "chaos", "--json", "--store", "redis", "--only", "kill/s4", "--tries", "5"],
 };
 
+/// End-to-end tests with guards off, on the programs that the step before has built.
+const CONTROLS: Step = Step {
+    name: "controls",
+    words: &["test", "--workspace", "--test", "controls", "--", "--test-threads=2"],
+};
+
 /// Everything.
 pub(crate) fn test(options: &Options) -> Outcome<()> {
     install_packages()?;
@@ -90,7 +98,7 @@ pub(crate) fn test(options: &Options) -> Outcome<()> {
     if options.quick {
         eprintln!("skipped: {} and {}, because of --quick", END_TO_END.name, CHAOS.name);
     } else {
-        steps.extend([END_TO_END, CHAOS, CHAOS_ON_REDIS]);
+        steps.extend([END_TO_END, CHAOS, CHAOS_ON_REDIS, CONTROLS]);
     }
     run(&steps)
 }

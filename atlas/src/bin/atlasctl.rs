@@ -144,6 +144,11 @@ fn describe(status: &Value) -> String {
         text(&status["late_targets"]),
         text(&status["spawned_by_prediction"]),
     );
+    if let Some(away) = status["store"]["away_seconds"].as_f64() {
+        out += &format!(
+            "the store is out of reach for {away:.0} s: nothing becomes durable, nobody is handed over\n\n"
+        );
+    }
     let row = |cells: [String; 6]| {
         let [region, state, players, worker, lease, step] = cells;
         format!("{region:<8} {state:<10} {players:>7}  {worker:<18} {lease:<10} {step}\n")

@@ -36,6 +36,7 @@ use crate::figures::Figures;
 use crate::inbox::ToHub;
 use crate::live::Live;
 use crate::routes::Routes;
+use crate::standing::StoreStanding;
 use registry::Registry;
 use ticket::TicketOffice;
 
@@ -47,6 +48,8 @@ pub struct Edge {
     pub config: Horizon,
     /// Owners, leases, sessions.
     pub store: Arc<dyn StateStore>,
+    /// Whether it answers.
+    pub standing: StoreStanding,
     /// World time.
     pub clock: GridClock,
     /// Sessions by player.

@@ -30,7 +30,7 @@ impl Region {
             Err(RefuseReason::Full)
         } else if late {
             Err(RefuseReason::Behind)
-        } else if !self.keeper.may_acknowledge(self.now) {
+        } else if self.is_degraded() && !self.lacks(Mutant::CrossesDegraded) {
             Err(RefuseReason::Unhealthy)
         } else {
             Ok(())

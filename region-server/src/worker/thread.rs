@@ -137,7 +137,7 @@ struct Ticker {
     edges: BTreeMap<EdgeId, (PeerSender, u64)>,
     workers: BTreeMap<WorkerId, (PeerSender, u64)>,
     work: VecDeque<u32>,
-    degraded: bool,
+    degraded_since: Option<Instant>,
     ended: Option<bool>,
     counted: (u64, u64, u64),
 }
@@ -186,7 +186,7 @@ impl Ticker {
             edges: BTreeMap::new(),
             workers: BTreeMap::new(),
             work: VecDeque::with_capacity(WINDOW),
-            degraded: false,
+            degraded_since: None,
             ended: None,
             counted: (0, 0, 0),
             shared,
@@ -377,15 +377,17 @@ impl Ticker {
     /// Says so where the lease becomes uncertain, and where it is certain again.
     fn tell_standing(&mut self) {
         let degraded = self.region.is_degraded();
-        if std::mem::replace(&mut self.degraded, degraded) == degraded {
+        if self.degraded_since.is_some() == degraded {
             return;
         }
         self.shared.metrics.degraded.set(i64::from(degraded));
         let region = self.region.id();
         if degraded {
+            self.degraded_since = Some(Instant::now());
             warn!(%region, "the store is out of reach: play goes on, nothing becomes durable, nobody is handed over");
-        } else {
-            info!(%region, "the store is back: what was played since becomes durable");
+        } else if let Some(since) = self.degraded_since.take() {
+            let degraded_seconds = since.elapsed().as_secs_f64();
+            info!(%region, degraded_seconds, "the store is back: what was played since becomes durable");
         }
     }
 

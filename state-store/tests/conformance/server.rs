@@ -1,5 +1,6 @@
 //! A real `redis-server` on a socket of its own, and the store on it.
 
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -19,6 +20,12 @@ pub(crate) struct Server {
 /// What every server of these tests is started with: a world may be entrusted to it.
 pub(crate) const DURABLE: [&str; 6] =
     ["--appendonly", "yes", "--appendfsync", "always", "--maxmemory-policy", "noeviction"];
+
+/// A port that nobody has at this moment.
+pub(crate) fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    listener.local_addr().expect("bound").port()
+}
 
 /// Whether the program is there; says so where it is not.
 pub(crate) fn is_installed() -> bool {

@@ -11,6 +11,8 @@
 
 pub mod chain;
 pub mod http;
+pub mod lost_data;
+pub mod outage;
 pub mod player;
 pub mod recording;
 pub mod redis;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use horizon_client::{
-    Client, ClosingReason, EnterEntry, LeaveReason, Options, Spelling, Update, UpdateEntry, Witness,
+    Client, ClosingReason, EnterEntry, LeaveReason, Options, Progress, Spelling, Update, UpdateEntry, Witness,
 };
 use horizon_model::{EntityId, Epoch, PlayerId, Tick};
 use serde_json::{Value, json};
@@ -35,6 +35,8 @@ pub struct Seen {
     pub epochs: Vec<Epoch>,
     /// State frames.
     pub frames: u64,
+    /// When each of them came.
+    pub frame_times: Vec<Instant>,
     /// Reliable events.
     pub events: Vec<Heard>,
     /// Sockets lost.
@@ -57,6 +59,8 @@ pub struct Seen {
     pub sent: Chain,
     /// Highest input applied.
     pub applied: u32,
+    /// Highest input that no crash can undo.
+    pub durable: u32,
     /// Whether the walk is over.
     pub arrived: bool,
 }
@@ -89,7 +93,7 @@ pub struct Other {
 enum Command {
     Send(String, String, Value),
     Follow(Vec<Waypoint>),
-    Busy(bool),
+    Busy(Option<Duration>),
     Break,
     Close,
 }
@@ -131,7 +135,12 @@ impl Player {
 
     /// Sends five inputs a second from now on, or stops that.
     pub fn busy(&self, busy: bool) {
-        self.order(Command::Busy(busy));
+        self.order(Command::Busy(busy.then_some(BUSY_EVERY)));
+    }
+
+    /// Sends an input this often from now on: so that they fit into the window while nothing becomes durable.
+    pub fn busy_every(&self, pause: Duration) {
+        self.order(Command::Busy(Some(pause)));
     }
 
     /// Loses the socket without a word.
@@ -169,6 +178,12 @@ impl Player {
         }
     }
 
+    /// Whether `holds` does at some moment until everything a test waits for is there.
+    pub async fn comes_to(&self, mut holds: impl FnMut(&Seen) -> bool) -> bool {
+        let mut seen = self.seen.clone();
+        matches!(timeout(DEADLINE, seen.wait_for(|seen| holds(seen))).await, Ok(Ok(_)))
+    }
+
     /// Waits until `holds` does.
     pub async fn until_true(&self, what: &str, mut holds: impl FnMut(&Seen) -> bool) {
         self.until(what, |seen| holds(seen).then_some(())).await;
@@ -199,6 +214,18 @@ impl Player {
 }
 
 impl Seen {
+    fn progress(&mut self, progress: Progress) {
+        self.applied = self.applied.max(progress.applied);
+        self.durable = self.durable.max(progress.durable);
+    }
+
+    /// The longest time without a state frame between `from` and `to`, both of which count as one.
+    pub fn largest_gap(&self, from: Instant, to: Instant) -> Duration {
+        let within = self.frame_times.iter().copied().filter(|at| (from..to).contains(at));
+        let times: Vec<_> = std::iter::once(from).chain(within).chain([to]).collect();
+        times.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or_default()
+    }
+
     /// Payloads of the events called `namespace/event`.
     pub fn heard<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Value> {
         self.events.iter().filter(move |heard| heard.name == name).map(|heard| &heard.payload)
@@ -227,6 +254,7 @@ impl std::fmt::Debug for Summary<'_> {
             .field("others", &others)
             .field("sent", &seen.sent.count())
             .field("applied", &seen.applied)
+            .field("durable", &seen.durable)
             .field("arrived", &seen.arrived)
             .finish()
     }
@@ -239,13 +267,19 @@ struct Body {
     eyes: Eyes,
     path: std::iter::Peekable<std::vec::IntoIter<Waypoint>>,
     began: Instant,
-    busy: Option<Instant>,
+    busy: Option<(Instant, Duration)>,
 }
 
 impl Body {
     async fn live(mut self) {
         loop {
-            let due = self.path.peek().map(|(at, _)| self.began + *at).into_iter().chain(self.busy).min();
+            let due = self
+                .path
+                .peek()
+                .map(|(at, _)| self.began + *at)
+                .into_iter()
+                .chain(self.busy.map(|(due, _)| due))
+                .min();
             tokio::select! {
                 update = self.client.next_with(&mut self.eyes) => match update {
                     Some(update) => self.notice(update),
@@ -271,7 +305,7 @@ impl Body {
                 (self.path, self.began) = (path.into_iter().peekable(), Instant::now());
                 self.tell(|seen| seen.arrived = false);
             }
-            Command::Busy(busy) => self.busy = busy.then(Instant::now),
+            Command::Busy(busy) => self.busy = busy.map(|pause| (Instant::now(), pause)),
             Command::Break => self.client.break_connection(),
             Command::Close => {}
         }
@@ -279,8 +313,8 @@ impl Body {
 
     fn act(&mut self) {
         let now = Instant::now();
-        if let Some(due) = self.busy.filter(|due| *due <= now) {
-            self.busy = Some(due.max(now - BUSY_EVERY) + BUSY_EVERY);
+        if let Some((due, pause)) = self.busy.filter(|(due, _)| *due <= now) {
+            self.busy = Some((due.max(now - pause) + pause, pause));
             self.send("ledger", "note", &json!({ "n": self.teller.borrow().sent.count() }));
         }
         let began = self.began;
@@ -314,9 +348,10 @@ impl Body {
                 let others = self.eyes.take();
                 self.tell(|seen| {
                     seen.frames += 1;
+                    seen.frame_times.push(Instant::now());
                     seen.strays = strays;
                     seen.place = place.or(seen.place);
-                    seen.applied = seen.applied.max(frame.progress.applied);
+                    seen.progress(frame.progress);
                     if seen.epochs.last() != Some(&frame.epoch) {
                         seen.epochs.push(frame.epoch);
                     }
@@ -333,7 +368,7 @@ impl Body {
                 let payload = event.read(spelling).unwrap_or_else(|error| panic!("{name}: {error}"));
                 self.tell(|seen| seen.events.push(Heard { name, payload, skipped: event.skipped }));
             }
-            Update::Progress(progress) => self.tell(|seen| seen.applied = seen.applied.max(progress.applied)),
+            Update::Progress(progress) => self.tell(|seen| seen.progress(progress)),
             Update::Resync { .. } => self.tell(|seen| seen.resyncs += 1),
             Update::Closing(closing) => self.tell(|seen| seen.closings.push(closing.reason)),
             Update::Disconnected { why, resuming } => self.tell(|seen| {

@@ -28,6 +28,8 @@ pub struct World {
     store: Option<Child>,
     atlas: Option<Child>,
     allowed: Vec<&'static str>,
+    /// Guards that are off in every process, where it is a control.
+    without: Option<&'static str>,
 }
 
 struct Ports {
@@ -66,7 +68,20 @@ impl World {
 
     /// The same, with its state kept by `store`.
     pub async fn start_on(store: Store, more: &str) -> Self {
+        Self::begin(store, None, more).await
+    }
+
+    /// The same of programs in which these guards of `handoff/src/mutant.rs` are off, to see whether a test
+    /// notices. `cargo xtask chaos` builds them.
+    pub async fn start_without(guards: &'static str, store: Store) -> Self {
+        let command = programs().join("faulty-region-server");
+        assert!(command.exists(), "there is no {}; run `cargo xtask chaos` first", command.display());
+        Self::begin(store, Some(guards), &format!("worker_command = \"{}\"\n", command.display())).await
+    }
+
+    async fn begin(store: Store, without: Option<&'static str>, more: &str) -> Self {
         let mut world = Self::prepare(store, more);
+        world.without = without;
         world.start_store().await;
         world.start_atlas().await;
         world
@@ -98,7 +113,7 @@ impl World {
                 .unwrap_or_else(|error| panic!("{library}: {error}; run `cargo build --workspace` first"));
         }
         std::fs::create_dir(folder.path().join("logs")).expect("made");
-        Self { folder, ports, kept_by, store: None, atlas: None, allowed: Vec::new() }
+        Self { folder, ports, kept_by, store: None, atlas: None, allowed: Vec::new(), without: None }
     }
 
     /// Starts the store and waits until it is ready.
@@ -219,6 +234,45 @@ impl World {
         store.kill().await.expect("it was there");
     }
 
+    /// Stops the store, so that it neither answers nor ends.
+    pub fn stop_store(&self) {
+        self.signal_store(Signal::STOP);
+    }
+
+    /// Lets a stopped store go on.
+    pub fn wake_store(&self) {
+        self.signal_store(Signal::CONT);
+    }
+
+    fn signal_store(&self, signal: Signal) {
+        let pid = self.store.as_ref().and_then(Child::id).expect("the store runs");
+        kill_process(as_pid(pid), signal).expect("it was there");
+    }
+
+    /// Everything that atlas counts, as text.
+    pub async fn atlas_metrics(&self) -> String {
+        metrics(self.ports.admin).await
+    }
+
+    /// What each region server counts that has been started here and answers.
+    pub async fn region_metrics(&self) -> Vec<String> {
+        let mut all = Vec::new();
+        for (_, log) in self.logs() {
+            for line in log.lines().filter(|line| line.contains("worker=") && line.contains(" started")) {
+                let port = line.split("admin=127.0.0.1:").nth(1);
+                let port = port.and_then(|rest| rest.split(' ').next()?.parse().ok());
+                all.push(metrics(port.expect("the line names the admin listener")).await);
+            }
+        }
+        all
+    }
+
+    /// How many lines of all logs have this text.
+    pub fn times_logged(&self, log: &str, text: &str) -> usize {
+        let logs = self.logs().into_iter().filter(|(name, _)| name.starts_with(log));
+        logs.map(|(_, lines)| lines.lines().filter(|line| line.contains(text)).count()).sum()
+    }
+
     /// Copies what its redis-server has on the disk, as a backup does while it runs.
     pub fn keep_store(&self) {
         redis::copy(self.folder.path(), redis::DATA, redis::KEPT);
@@ -259,7 +313,14 @@ impl World {
     }
 
     fn spawn(&self, name: &str) -> Child {
-        let mut command = Command::new(programs().join(name));
+        let mut command = match self.without {
+            None => Command::new(programs().join(name)),
+            Some(guards) => {
+                let mut command = Command::new(programs().join(format!("faulty-{name}")));
+                command.env("HORIZON_MUTANT", guards);
+                command
+            }
+        };
         command.arg("--config").arg(self.file());
         self.spawn_as(name, command)
     }
@@ -362,6 +423,10 @@ impl Ports {
         let [listen, admin, store] = tcp.map(|tcp| tcp.local_addr().expect("bound").port());
         Self { listen, link: udp.local_addr().expect("bound").port(), admin, store }
     }
+}
+
+async fn metrics(port: u16) -> String {
+    http::get(port, "/metrics").await.map(|(_, text)| text).unwrap_or_default()
 }
 
 /// SIGTERM, and the end.

@@ -1,6 +1,7 @@
 //! Processes are killed while people play.
 
 use horizon_client::Spelling;
+use horizon_e2e::lost_data::play_over_lost_data;
 use horizon_e2e::{Player, Store, World, recording, redis};
 use serde_json::json;
 
@@ -105,41 +106,14 @@ async fn a_killed_redis_server_disconnects_nobody() {
     }
 }
 
-/// Crossings are answered, lost with the end of the append-only file, and put in again by those who know of
-/// them: nobody notices, and no epoch is granted twice.
+/// Nobody notices, and no epoch is granted twice. Its control is in `controls.rs`.
 #[tokio::test]
 async fn a_redis_server_on_older_data_takes_nothing_back() {
     if !redis::is_installed() {
         return;
     }
     let mut world = World::start_on(Store::Redis, "").await;
-    let path = recording::recorded();
-    let start = path[0].1.position.metres();
-    let ada = Player::join(&world, "Ada", Spelling::Binary, start).await;
-    ada.follow(path);
-    ada.busy(true);
-    ada.until_true("a crossing", |seen| seen.epochs.len() >= 2).await;
-    world.keep_store();
-    let kept = ada.seen();
-    ada.until_true("crossings and acknowledgements that will be lost", |seen| {
-        seen.epochs.len() >= kept.epochs.len() + 2 && seen.applied > kept.applied + 20
-    })
-    .await;
-    world.kill_store().await;
-    world.put_back_store();
-    world.start_store().await;
-    let lost = ada.seen();
-    ada.until_true("crossings and play after it", |seen| {
-        seen.epochs.len() >= lost.epochs.len() + 2 && u64::from(seen.applied) > lost.sent.count() + 10
-    })
-    .await;
-    ada.assert_account().await;
-    let seen = ada.seen();
-    assert!(seen.epochs.is_sorted_by(|a, b| a < b), "an epoch was granted again: {:?}", seen.epochs);
-    let (before, after) = (lost.epochs[lost.epochs.len() - 1], seen.epochs[seen.epochs.len() - 1]);
-    assert!(after.generation() > before.generation(), "{before:?} then {after:?}");
-    assert_eq!(seen.disconnects, Vec::<String>::new());
-    assert_eq!(seen.resyncs, 0, "nobody was taken over");
+    assert_eq!(play_over_lost_data(&mut world).await, Vec::<String>::new());
     world.finish().await;
 }
 
