@@ -88,7 +88,7 @@ async fn a_failover_that_loses_writes_is_a_new_generation() {
 
     let address = format!("redis+sentinel://127.0.0.1:{}/world", sentinel.port);
     let store = Redis::connect(&address, WORLD).await.expect("the sentinel knows it");
-    let mine = store.acquire(A, WorkerId(1), Duration::from_secs(600)).await.expect("free");
+    let mine = store.acquire(A, WorkerId(1), TTL).await.expect("free");
     let mut record = won(cas(&store, first(player(1), &mine, 1)).await);
     replicated(first_port).await;
     // Answered, and not copied.
