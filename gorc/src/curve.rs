@@ -12,12 +12,16 @@
 //! drawn, and makes no jump unless it is a snap. `WIRE.md` states the rule; a region runs the same
 //! code to know what its clients see.
 
+use std::collections::VecDeque;
 use std::f64::consts::{PI, TAU};
 
 use horizon_model::{TICKS_PER_SECOND, Tick};
 
 /// Most pieces a curve keeps; the oldest give way. Two per knot, so half a minute at the sparsest.
 const MAX_PIECES: usize = 64;
+
+/// Room that a curve begins with: what moves is told several times a second.
+const FIRST_PIECES: usize = 8;
 
 /// Ticks over which a curve passes into one that was told anew.
 const MIX_TICKS: u64 = 8;
@@ -26,7 +30,7 @@ const MIX_TICKS: u64 = 8;
 #[derive(Debug, Clone)]
 pub struct Curve {
     /// By rising start; never empty.
-    pieces: Vec<Piece>,
+    pieces: VecDeque<Piece>,
     /// What held before it was told anew.
     before: Option<Box<Before>>,
 }
@@ -76,7 +80,13 @@ impl Curve {
     /// The curve of an object that has just entered: one knot, `metres` from the world's origin, and its
     /// continuation either way. `yaw` is in radians.
     pub fn new(tick: Tick, metres: [f64; 3], velocity_mps: [f64; 3], yaw: f32) -> Self {
-        Self { pieces: vec![Piece::continuation(tick.0, metres, velocity_mps, yaw.into())], before: None }
+        Self::beginning(Piece::continuation(tick.0, metres, velocity_mps, yaw.into()))
+    }
+
+    fn beginning(knot: Piece) -> Self {
+        let mut pieces = VecDeque::with_capacity(FIRST_PIECES);
+        pieces.push_back(knot);
+        Self { pieces, before: None }
     }
 
     /// Takes the knot that the frame of `frame_tick` brought.
@@ -121,7 +131,7 @@ impl Curve {
             turn: wrapped(knot.yaw - yaw) / ticks,
         };
         if from == last.start && self.pieces.len() > 1 {
-            self.pieces.pop();
+            self.pieces.pop_back();
         }
         self.add(line);
         self.add(knot);
@@ -129,7 +139,7 @@ impl Curve {
 
     /// An older knot than the one known: another region or channel speaks. Its curve takes over at `from`.
     fn begin_anew(&mut self, from: u64, mix: u64, knot: Piece) {
-        let curve = std::mem::replace(self, Self { pieces: vec![knot], before: None });
+        let curve = std::mem::replace(self, Self::beginning(knot));
         let mut before = Box::new(Before { until: from, mix, curve });
         before.curve.shorten(MAX_DEPTH);
         self.before = Some(before);
@@ -181,14 +191,14 @@ impl Curve {
     }
 
     fn last(&self) -> &Piece {
-        self.pieces.last().expect("a curve has at least one piece")
+        self.pieces.back().expect("a curve has at least one piece")
     }
 
     fn add(&mut self, piece: Piece) {
         if self.pieces.len() == MAX_PIECES {
-            self.pieces.remove(0);
+            self.pieces.pop_front();
         }
-        self.pieces.push(piece);
+        self.pieces.push_back(piece);
     }
 }
 

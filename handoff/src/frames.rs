@@ -230,7 +230,7 @@ mod tests {
 
     #[test]
     fn a_successor_that_lacks_an_input_that_was_shown_is_noticed_once() {
-        let rows: [(&str, Option<u32>, Vec<(Epoch, u32)>, Vec<bool>); 4] = [
+        let rows = [
             ("a handoff", None, vec![(OLD, 140), (OLD, 141), (NEW, 141), (NEW, 142)], vec![false; 4]),
             ("a crash", None, vec![(OLD, 141), (NEW, 140), (NEW, 140)], vec![false, true, false]),
             ("a crash, and a handoff", None, vec![(OLD, 141), (NEW.next(), 140)], vec![false, true]),

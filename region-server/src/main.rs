@@ -8,6 +8,10 @@ use horizon_region_server::worker::{self, WorkerOptions};
 use horizon_service::config::Horizon;
 use horizon_service::{exit, logging};
 
+/// Many small objects live and die here on several threads: several times the pace of the system's allocator.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Serves one region of a Horizon world.
 #[derive(Parser)]
 #[command(version)]

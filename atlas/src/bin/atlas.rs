@@ -12,6 +12,10 @@ use horizon_service::config::Horizon;
 use horizon_service::{exit, logging, signals};
 use tokio::sync::mpsc;
 
+/// Many small objects live and die here on several threads: several times the pace of the system's allocator.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Ends of workers that may wait to be looked at.
 const EXITS: usize = 256;
 

@@ -10,7 +10,7 @@ use horizon_model::{
 use horizon_protocol::client::{Progress, Spelling};
 
 /// Ticks for which the past of a curve is kept, for those who draw later than they could.
-const KEPT_TICKS: u64 = 180;
+const KEPT_TICKS: u64 = 60;
 
 /// One tick of the world, received.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

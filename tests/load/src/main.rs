@@ -21,6 +21,10 @@ use tracing::{Level, warn};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::prelude::*;
 
+/// Many small objects live and die here on several threads: several times the pace of the system's allocator.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Everybody has said goodbye by then, or will not any more: the report's patience and some.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(25);
 
