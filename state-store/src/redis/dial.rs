@@ -128,6 +128,8 @@ async fn attempt(purpose: &Purpose, time: &str, number: u64) -> Result<Link, Ref
 }
 
 async fn connect(server: &ConnectionInfo) -> Result<MultiplexedConnection, RedisError> {
+    // The client of Redis takes the process's provider; whoever was first has chosen the same one.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let config = AsyncConnectionConfig::new()
         .set_connection_timeout(Some(DIAL_TIMEOUT))
         .set_response_timeout(Some(CALL_TIMEOUT))

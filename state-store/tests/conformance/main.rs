@@ -8,6 +8,7 @@ mod linearizable;
 mod outage;
 mod process;
 mod rows;
+mod secure;
 mod sentinel;
 mod server;
 mod skew;
