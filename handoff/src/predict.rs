@@ -106,14 +106,24 @@ impl Predictor {
         if motion.stays(map, home, horizon) {
             return vec![];
         }
+        let bounds = map.bounds(home);
+        let is_home = |[x, y]: [f64; 2]| {
+            bounds.is_some_and(|(low, high)| low[0] <= x && x < high[0] && low[1] <= y && y < high[1])
+        };
+        let z = motion.position.metres()[2];
         let mut entries: Vec<(RegionId, f64, f32)> = vec![];
         for (along, along_weight) in FAN {
             for (across, across_weight) in FAN {
                 let weight = along_weight * across_weight;
                 let mut seen = [home; 4];
                 let mut count = 1;
-                motion.arc(along, across, horizon, |at, position| {
-                    let Some(region) = map.owner_of(&position) else { return };
+                motion.arc(along, across, horizon, |at, [x, y]| {
+                    // Most points of most arcs.
+                    if is_home([x, y]) {
+                        return;
+                    }
+                    let position = Position::from_metres([x, y, z]);
+                    let Some(region) = position.and_then(|position| map.owner_of(&position)) else { return };
                     if count < seen.len() && !seen[..count].contains(&region) {
                         seen[count] = region;
                         count += 1;
@@ -164,7 +174,7 @@ impl Motion {
         let dt = Tick(tick.saturating_since(self.tick)).since_origin().as_secs_f64();
         let [dx, dy, _] = pose.position.since(&self.position);
         let expected = |axis: usize| self.velocity[axis] * dt;
-        if (dx - expected(0)).hypot(dy - expected(1)) > JUMP_METRES {
+        if length([dx - expected(0), dy - expected(1)]) > JUMP_METRES {
             return None;
         }
         // Where the body went says more than the velocity it claims.
@@ -194,13 +204,14 @@ impl Motion {
         room > (length(self.velocity) + push * horizon.min(MANOEUVRE)) * horizon
     }
 
-    /// Visits the points of one arc: the estimated acceleration and turn rate, off by `along` and
-    /// `across` times the unrest.
-    fn arc(&self, along: f64, across: f64, horizon: f64, mut visit: impl FnMut(f64, Position)) {
+    /// Visits the points of one arc, in metres from the world's origin: the estimated acceleration and turn rate,
+    /// off by `along` and `across` times the unrest.
+    fn arc(&self, along: f64, across: f64, horizon: f64, mut visit: impl FnMut(f64, [f64; 2])) {
         let faster = self.acceleration[0] + along * self.unrest;
         let sideways = self.acceleration[1] + across * self.unrest;
-        let (mut v, mut moved, mut before) = (self.velocity, [0.0, 0.0], 0.0);
-        visit(0.0, self.position);
+        let [x, y, _] = self.position.metres();
+        let (mut v, mut place, mut before) = (self.velocity, [x, y], 0.0);
+        visit(0.0, place);
         for step in 1..=STEPS {
             // Dense at first, where a decision is due, and wide where it is not.
             let at = horizon * (f64::from(step) / f64::from(STEPS)).powi(2);
@@ -215,9 +226,9 @@ impl Motion {
                 after = after.map(|axis| axis * scale);
             }
             let dt = at - before;
-            moved = [moved[0] + (v[0] + after[0]) / 2.0 * dt, moved[1] + (v[1] + after[1]) / 2.0 * dt];
+            place = [0, 1].map(|axis| place[axis] + (v[axis] + after[axis]) / 2.0 * dt);
             (v, before) = (after, at);
-            visit(at, self.position.moved([moved[0], moved[1], 0.0]));
+            visit(at, place);
         }
     }
 }
@@ -229,7 +240,8 @@ fn heading(velocity: [f64; 2]) -> [f64; 2] {
 }
 
 fn length([x, y]: [f64; 2]) -> f64 {
-    x.hypot(y)
+    // `hypot` guards against an overflow that metres cannot reach, and takes several times as long.
+    (x * x + y * y).sqrt()
 }
 
 #[cfg(test)]
