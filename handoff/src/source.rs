@@ -83,7 +83,7 @@ pub const CROWD: usize = 64;
 pub const CROWD_LAG_TICKS: u64 = 3 * CALM_TICKS;
 /// Entities of one region that are frozen at one time. Whoever is one too many plays on beyond the border
 /// for another step, so that none of a crowd stands still for as long as all of it takes.
-pub const MAX_FROZEN: usize = 256;
+pub const MAX_FROZEN: usize = 344;
 
 /// How long an entity may be frozen at steps of `step_ticks` before it is taken back.
 pub fn freeze_timeout(step_ticks: u64) -> Duration {
