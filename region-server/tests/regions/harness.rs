@@ -23,6 +23,7 @@ use crate::client::Client;
 use crate::references::References;
 
 mod edge;
+mod trail;
 
 pub(crate) const EDGE: EdgeId = EdgeId(7);
 const TTL: Duration = Duration::from_secs(2);
@@ -88,6 +89,8 @@ pub(crate) struct Harness {
     /// Who told the edge that it does not hear whom, and when.
     pub(crate) silences: Vec<(Duration, RegionId, RegionId)>,
     pub(crate) references: References,
+    /// Steps of handoffs, and who did them.
+    pub(crate) trail: Vec<(RegionId, &'static str)>,
     map: RegionMap,
     rate: TickRate,
     running: BTreeMap<RegionId, Running>,
@@ -138,6 +141,7 @@ impl Harness {
             stopped: BTreeSet::new(),
             silences: Vec::new(),
             references: References::default(),
+            trail: Vec::new(),
             map: RegionMap { map_epoch: 1, grid },
             rate: TickRate::from_hz(hz).expect("a valid rate"),
             running: BTreeMap::new(),
@@ -279,6 +283,7 @@ impl Harness {
 
     fn send_region(&mut self, region: RegionId, message: EdgeToRegion) {
         let Some(lease) = self.running.get(&region).map(|held| held.placement.lease) else { return };
+        self.note_request(region, &message);
         let at = self.lane(0, u16::MAX, region.0, self.delays.link);
         self.plan(at, Happening::ToRegion(region, lease, Input::Edge(EDGE, Box::new(message))));
     }
@@ -387,6 +392,7 @@ impl Harness {
         let lease: Lease = held.region.lease();
         let outputs = held.region.take_outputs();
         for output in outputs {
+            self.note_output(id, &output);
             match output {
                 Output::Edge(_, lane, message) => {
                     let kind = match lane {
@@ -432,9 +438,7 @@ impl Harness {
                     self.plan(at, Happening::ToRegion(id, lease.epoch, Input::Staged(vec![handoff])));
                 }
                 Output::Cas(requests) => {
-                    let moves = requests.iter().any(|request| {
-                        request.expect.is_some_and(|expect| expect.region != request.guard.region)
-                    });
+                    let moves = requests.iter().any(trail::moves);
                     let Reply::Cas(outcomes) = self.store.perform(Request::Cas(requests.clone())) else {
                         panic!("outcomes");
                     };

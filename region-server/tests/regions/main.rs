@@ -8,6 +8,7 @@ mod chance;
 mod client;
 mod harness;
 mod references;
+mod sequence;
 mod silence;
 
 use std::time::Duration;

@@ -228,7 +228,7 @@ impl Cut {
         let port = endpoint.rsplit_once(':').map_or("", |(_, port)| port);
         let rules = format!(
             "table inet {CUT_TABLE} {{ chain input {{ type filter hook input priority 0; \
-             udp dport {port} drop; udp sport {port} drop; }} }}"
+             udp dport {port} drop; udp sport {port} drop; }}; }}"
         );
         nft(&rules).map(|()| Self)
     }
@@ -249,7 +249,7 @@ fn nft(rules: &str) -> Outcome<()> {
         return Ok(());
     }
     let told = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-    Err(format!("--how cut needs root: nft says {told}").into())
+    Err(format!("--how cut needs root and a packet filter: nft says {told}").into())
 }
 
 /// Finds it in a status.
