@@ -7,7 +7,8 @@
 //! | `POST /api/shutdown` | stops the whole world; answers when every worker is gone | the operator |
 //!
 //! The operator shows the token of `operator.token` in the data folder, which is made anew at each
-//! start and readable by its owner alone: `Authorization: Bearer TOKEN`.
+//! start and readable by its owner alone: `Authorization: Bearer TOKEN`. Edges that share the folder share the
+//! newest one.
 
 use std::fs::OpenOptions;
 use std::io::{self, Write};
@@ -40,26 +41,26 @@ pub struct TokenError {
 /// # Errors
 ///
 /// [`TokenError`].
-pub fn write_token(data: &Path) -> Result<String, TokenError> {
+pub fn write_token(data: &Path) -> Result<(), TokenError> {
     let path = data.join(TOKEN_FILE);
-    let write = || -> io::Result<String> {
+    let write = || -> io::Result<()> {
         let mut random = [0; 32];
         getrandom::fill(&mut random).map_err(io::Error::other)?;
         let token: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
         std::fs::create_dir_all(data)?;
-        let fresh = data.join(format!("{TOKEN_FILE}.new"));
+        // Another edge may start at the same moment.
+        let fresh = data.join(format!("{TOKEN_FILE}.{}", std::process::id()));
         let _ = std::fs::remove_file(&fresh);
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&fresh)?;
         file.write_all(token.as_bytes())?;
-        std::fs::rename(&fresh, &path)?;
-        Ok(token)
+        std::fs::rename(&fresh, &path)
     };
     write().map_err(|source| TokenError { path: path.clone(), source })
 }
 
-/// The routes of Atlas for its admin listener.
-pub fn router(hub: mpsc::Sender<ToHub>, token: &str) -> Router {
-    let expected: Arc<str> = format!("Bearer {token}").into();
+/// The routes of Atlas for its admin listener. The operator's token is the one in `data` at that moment.
+pub fn router(hub: mpsc::Sender<ToHub>, data: &Path) -> Router {
+    let token: Arc<Path> = data.join(TOKEN_FILE).into();
     let (status, handoffs, stop) = (hub.clone(), hub.clone(), hub);
     Router::new()
         .route("/api/status", get(move || ask(status, ToHub::Status)))
@@ -70,7 +71,7 @@ pub fn router(hub: mpsc::Sender<ToHub>, token: &str) -> Router {
                 ask(handoffs, move |reply| ToHub::Handoffs(since, reply))
             }),
         )
-        .route("/api/shutdown", post(move |headers: HeaderMap| shutdown(stop, headers, expected)))
+        .route("/api/shutdown", post(move |headers: HeaderMap| shutdown(stop, headers, token)))
 }
 
 /// The number after `since=`, 0 where there is none.
@@ -88,7 +89,14 @@ async fn ask(hub: mpsc::Sender<ToHub>, question: impl FnOnce(oneshot::Sender<Str
     }
 }
 
-async fn shutdown(hub: mpsc::Sender<ToHub>, headers: HeaderMap, expected: Arc<str>) -> Response {
+async fn shutdown(hub: mpsc::Sender<ToHub>, headers: HeaderMap, token: Arc<Path>) -> Response {
+    let expected = match std::fs::read_to_string(&*token) {
+        Ok(token) if !token.is_empty() => format!("Bearer {token}"),
+        _ => {
+            return (StatusCode::SERVICE_UNAVAILABLE, "there is no operator's token; restart atlas\n")
+                .into_response();
+        }
+    };
     let shown = headers.get(header::AUTHORIZATION).map_or(&b""[..], |value| value.as_bytes());
     if verify_slices_are_equal(shown, expected.as_bytes()).is_err() {
         tracing::warn!("a shutdown without the operator's token was refused");
@@ -111,11 +119,13 @@ mod tests {
     #[test]
     fn a_token_is_new_at_each_start_and_its_owners_alone() {
         let folder = tempfile::tempdir().expect("a folder");
-        let first = write_token(folder.path()).expect("written");
-        let second = write_token(folder.path()).expect("written again");
-        assert_ne!(first, second);
         let path = folder.path().join(TOKEN_FILE);
-        assert_eq!(std::fs::read_to_string(&path).expect("there"), second);
+        let tokens = [(); 2].map(|()| {
+            write_token(folder.path()).expect("written");
+            std::fs::read_to_string(&path).expect("there")
+        });
+        assert_ne!(tokens[0], tokens[1]);
+        assert_eq!(tokens[1].len(), 64);
         assert_eq!(std::fs::metadata(path).expect("there").permissions().mode() & 0o777, 0o600);
     }
 

@@ -1,17 +1,19 @@
 //! The shell around the director: one task that owns links, regions and predictions.
 //!
 //! Everything that concerns regions arrives here as a message; what sessions need to know leaves as a
-//! snapshot of [`Routes`] and a nudge.
+//! snapshot of [`Routes`] and a nudge. On an edge that does not direct the same task runs, follows what
+//! workers say, and passes on what its players need.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use horizon_handoff::EntityKey;
 use horizon_handoff::predict::{Need, Policy};
 use horizon_handoff::silence::{SILENCE, Watch};
 use horizon_model::{Epoch, RegionId, WorkerId};
-use horizon_protocol::link::{Band, EdgeToRegion, Lane, Registration, Summary};
+use horizon_protocol::link::{Band, EdgeToEdge, EdgeToRegion, Lane, Registration, Summary};
 use horizon_service::clock::boot_time;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
@@ -20,7 +22,9 @@ use crate::director::{Accuser, Director, Input, Output, Settings, Why};
 use crate::edge::Edge;
 use crate::edge::registry::ToSession;
 pub use crate::inbox::{HUB_MESSAGES, ToHub};
+use crate::lease::Directing;
 use crate::live;
+use crate::peers::Peers;
 use crate::prediction::Prediction;
 use crate::provision::Provisioner;
 use crate::routes::{Routes, Way, WorkerLink};
@@ -55,6 +59,7 @@ pub struct ClockStart {
 /// The task's own state.
 pub struct Hub {
     edge: Arc<Edge>,
+    peers: Peers,
     provisioner: Arc<dyn Provisioner>,
     inbox: mpsc::Receiver<ToHub>,
     routes: watch::Sender<Arc<Routes>>,
@@ -62,7 +67,9 @@ pub struct Hub {
     links: BTreeMap<WorkerId, Arc<WorkerLink>>,
     prediction: Prediction,
     view: View,
-    clock_start: Option<ClockStart>,
+    clock_start: ClockStart,
+    /// Workers that may be running have not all registered, and have time left for it.
+    settling: bool,
     settled_at: Duration,
     /// Highest grid time that a worker brought, and the boot time at which it did.
     clock_brought: Option<(Duration, Duration)>,
@@ -77,6 +84,7 @@ impl Hub {
     /// A hub with no workers yet.
     pub fn new(
         edge: Arc<Edge>,
+        peers: Peers,
         provisioner: Arc<dyn Provisioner>,
         inbox: mpsc::Receiver<ToHub>,
         routes: watch::Sender<Arc<Routes>>,
@@ -95,12 +103,14 @@ impl Hub {
             director: Director::new(settings, &edge.config.world.map),
             view: View::new(edge.config.world.map.clone()),
             edge,
+            peers,
             provisioner,
             inbox,
             routes,
             links: BTreeMap::new(),
             prediction: Prediction::default(),
-            clock_start: Some(clock_start),
+            clock_start,
+            settling: true,
             settled_at,
             clock_brought: None,
             silence: Watch::default(),
@@ -117,7 +127,7 @@ impl Hub {
         let mut listen = tokio::time::interval(LISTEN);
         listen.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let settled = start + self.settled_at;
-        self.start_clock(false);
+        self.settle();
         loop {
             let soon = Instant::now() + SHORTEST_WAIT;
             let timeout = self.director.next_timeout().map(|(at, _)| (start + at).max(soon));
@@ -127,7 +137,7 @@ impl Hub {
                     None => return,
                 },
                 () = sleep_until(timeout.unwrap_or(soon)), if timeout.is_some() => self.direct(Input::Timeout),
-                () = sleep_until(settled), if self.clock_start.is_some() => self.start_clock(true),
+                () = sleep_until(settled), if self.settling => self.settle(),
                 _ = live.tick() => self.show(),
                 _ = listen.tick() => self.listen(),
             }
@@ -166,26 +176,56 @@ impl Hub {
             }
             ToHub::Band(band) => self.predict(&band),
             ToHub::Summary(summary) => self.summary(*summary),
-            ToHub::Ensure { region, why } => self.direct(Input::Ensure { region, why }),
-            ToHub::Directs(epoch) => {
-                self.directs.send_replace(epoch);
-                self.direct(Input::Lease(epoch.is_some()));
+            ToHub::Ensure { region, why } => self.ensure(region, why),
+            ToHub::Needed { region, why } => self.direct(Input::Ensure { region, why }),
+            ToHub::Directs { directing, stored } => self.directs(directing, stored),
+            ToHub::Peer(news) => {
+                if self.peers.handle(news) {
+                    self.to_workers(&EdgeToRegion::Edges(self.peers.addresses()));
+                }
             }
+            ToHub::WorldStops => self.world_stops(),
             ToHub::Status(reply) => {
-                let _ = reply.send(self.view.status(&self.edge, &self.director));
+                let (directs, edges) = (self.directs.borrow().is_some(), self.peers.status());
+                let _ = reply.send(self.view.status(&self.edge, &self.director, directs, &edges));
             }
             ToHub::Handoffs(since, reply) => {
                 let _ = reply.send(self.view.handoffs_since(since));
             }
             ToHub::Shutdown(reply) => {
                 if self.directs.borrow().is_some() {
-                    tracing::info!("the world stops");
                     self.shutdown.push(reply);
-                    self.edge.sessions.broadcast(|| ToSession::Shutdown);
-                    self.direct(Input::Shutdown);
+                    self.peers.tell(&EdgeToEdge::Shutdown);
+                    self.world_stops();
                 }
             }
         }
+    }
+
+    fn world_stops(&mut self) {
+        tracing::info!("the world stops");
+        self.edge.sessions.broadcast(|| ToSession::Shutdown);
+        self.direct(Input::Shutdown);
+    }
+
+    /// Who directs has changed. Whoever does leads the clock, too.
+    fn directs(&mut self, directing: Directing, stored: Option<Duration>) {
+        self.directs.send_replace(directing.here());
+        self.clock_start.stored = self.clock_start.stored.max(stored.unwrap_or_default());
+        if directing == Directing::Elsewhere && self.edge.clock.leads() {
+            self.edge.clock.follow();
+        }
+        self.lead_clock();
+        self.direct(Input::Lease(directing.here().is_some()));
+    }
+
+    /// A player of this edge needs a region, or will: whoever directs decides. The own director remembers it,
+    /// for the case that it is next.
+    fn ensure(&mut self, region: RegionId, why: Why) {
+        if self.directs.borrow().is_none() {
+            self.peers.tell(&EdgeToEdge::Ensure { region, expected: why == Why::Prediction });
+        }
+        self.direct(Input::Ensure { region, why });
     }
 
     fn registered(&mut self, registration: Registration, link: Arc<WorkerLink>) {
@@ -206,30 +246,48 @@ impl Hub {
             tracing::warn!(%worker, "a worker follows another clock");
         }
         self.provisioner.watch(pid);
+        let _ = link.send(Lane::Control, &EdgeToRegion::Edges(self.peers.addresses()));
         if let Some(old) = self.links.insert(worker, link) {
             old.close();
         }
         self.direct(Input::Registered { worker, pid, endpoint, serving, in_step });
-        self.start_clock(false);
+        self.settle();
     }
 
-    /// Begins the grid: at once where nobody can know it better, else when all who may have registered
-    /// or their time is over.
-    fn start_clock(&mut self, settled: bool) {
-        let Some(start) = self.clock_start else { return };
+    /// Ends the time in which workers that run already may register again: when all who may have done so, or
+    /// it is over.
+    fn settle(&mut self) {
         let serving = self.director.placements().len();
-        if !(settled || serving >= start.holders) {
+        let over = self.edge.uptime() >= self.settled_at || serving >= self.clock_start.holders;
+        if self.settling && over {
+            self.settling = false;
+            self.edge.settled.store(true, Ordering::Relaxed);
+            self.lead_clock();
+            self.direct(Input::Settled);
+        }
+    }
+
+    /// Leads the grid where this edge directs: with the time it has, or else when nobody can know it better,
+    /// with the best that workers brought, or above everything that was stored.
+    fn lead_clock(&mut self) {
+        let clock = &self.edge.clock;
+        if self.directs.borrow().is_none() || clock.leads() {
             return;
         }
-        self.clock_start = None;
-        let time = match self.clock_brought {
-            Some((grid, at)) => grid + boot_time().saturating_sub(at),
-            None => start.stored + CLOCK_MARGIN,
-        };
-        self.edge.clock.lead(time);
-        let adopted = self.clock_brought.is_some();
+        let followed = clock.grid_now();
+        if followed.is_none() && self.settling {
+            return;
+        }
+        let time = followed.or_else(|| self.brought()).unwrap_or(self.clock_start.stored + CLOCK_MARGIN);
+        clock.lead(time);
+        let adopted = followed.is_some() || self.clock_brought.is_some();
         tracing::info!(seconds = time.as_secs_f64(), adopted, "world grid leads");
-        self.direct(Input::Settled);
+    }
+
+    /// The grid as workers know it.
+    fn brought(&self) -> Option<Duration> {
+        let (grid, at) = self.clock_brought?;
+        Some(grid + boot_time().saturating_sub(at))
     }
 
     /// Notes which regions have said that they step, and tells the director of those that do not.
@@ -295,9 +353,8 @@ impl Hub {
                 tokio::spawn(evict(self.edge.clone(), self.directs.subscribe(), region, worker));
             }
             Output::Announce(placements) => {
-                let regions = EdgeToRegion::Regions(placements);
-                for link in self.links.values() {
-                    let _ = link.send(Lane::Control, &regions);
+                if self.directs.borrow().is_some() {
+                    self.to_workers(&EdgeToRegion::Regions(placements));
                 }
                 self.publish();
             }
@@ -307,6 +364,12 @@ impl Hub {
                     let _ = reply.send(());
                 });
             }
+        }
+    }
+
+    fn to_workers(&self, message: &EdgeToRegion) {
+        for link in self.links.values() {
+            let _ = link.send(Lane::Control, message);
         }
     }
 
@@ -341,7 +404,7 @@ impl Hub {
             prepare_within: self.edge.config.director.prepare_within,
             place_within: self.director.place_within(),
         };
-        let Some(now) = self.edge.clock.grid_now() else { return };
+        let Some(now) = self.edge.clock.grid_now().or_else(|| self.brought()) else { return };
         let map = &self.edge.config.world.map;
         let mut ensure = Vec::new();
         for due in self.prediction.observe(now, band, map, &policy) {
@@ -351,7 +414,7 @@ impl Hub {
             }
         }
         for region in ensure {
-            self.direct(Input::Ensure { region, why: Why::Prediction });
+            self.ensure(region, Why::Prediction);
         }
         self.edge.figures.predicted_bodies.set(i64::try_from(self.prediction.len()).unwrap_or(i64::MAX));
     }

@@ -1,12 +1,15 @@
 //! What the hub is told: everything that concerns regions, from links, sessions and operators.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use horizon_model::{Epoch, RegionId, WorkerId};
 use horizon_protocol::link::{Band, Placement, Registration, Summary};
 use tokio::sync::oneshot;
 
 use crate::director::Why;
+use crate::lease::Directing;
+use crate::peers::PeerNews;
 use crate::routes::WorkerLink;
 
 /// Messages that may wait for the hub. Readers of links wait where it is full.
@@ -64,15 +67,31 @@ pub enum ToHub {
     Band(Band),
     /// A region at a glance.
     Summary(Box<Summary>),
-    /// Somebody needs a region.
+    /// A player of this edge needs a region.
     Ensure {
         /// Which.
         region: RegionId,
         /// Who.
         why: Why,
     },
-    /// The epoch under which this edge directs, or `None` while it does not.
-    Directs(Option<Epoch>),
+    /// Who directs has changed.
+    Directs {
+        /// Who.
+        directing: Directing,
+        /// Time of the highest stored tick, where this edge directs and has no time of its own.
+        stored: Option<Duration>,
+    },
+    /// Something happened between this edge and the others.
+    Peer(PeerNews),
+    /// A player of another edge needs a region.
+    Needed {
+        /// Which.
+        region: RegionId,
+        /// Who.
+        why: Why,
+    },
+    /// The operator stops the world, says the edge that directs.
+    WorldStops,
     /// What is going on, as JSON.
     Status(oneshot::Sender<String>),
     /// Handoffs after a number, as JSON.

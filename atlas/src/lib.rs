@@ -13,8 +13,9 @@
 //! tickets with the clients, regions with their workers, which register again. It forwards payloads
 //! unread: no schema, no plugin and no game rule is known here.
 //!
-//! Absent for now: a second edge in the same world is let in by the store but not told about regions
-//! that the first one started; run one Atlas per world.
+//! Several Atlas processes serve one world. Every one of them is an edge, has a link to every region server
+//! and knows who serves what; the one that holds the [`lease`] in the store directs, leads the clock and hears
+//! from its [`peers`] what their players need. When it ends another one follows it, with what it knows.
 
 pub mod admin;
 pub mod director;
@@ -22,8 +23,10 @@ pub mod edge;
 pub mod figures;
 pub mod hub;
 pub mod inbox;
+pub mod lease;
 pub mod links;
 pub mod live;
+pub mod peers;
 pub mod prediction;
 pub mod provision;
 pub mod routes;

@@ -1,4 +1,4 @@
-//! The links to region servers: who is connected, and what they say.
+//! The links that others open: who is connected, and what region servers say.
 //!
 //! One task per link reads. What sessions wait for goes straight to them; what concerns regions goes
 //! to the [`hub`](crate::hub). The clock is answered here, at once.
@@ -17,13 +17,14 @@ use crate::edge::registry::ToSession;
 use crate::edge::{Edge, frames};
 use crate::inbox::ToHub;
 pub use crate::routes::{Routes, Way, WorkerLink};
+use crate::{peers, routes};
 
 /// A worker says who it is within this time, or its link is closed.
 const REGISTRATION: Duration = Duration::from_secs(5);
 /// Stands for "both names are spelled out".
 const SPELLED: u16 = u16::MAX;
 
-/// Accepts workers until the node is closed.
+/// Accepts workers and other edges until the node is closed.
 pub async fn accept(edge: Arc<Edge>, node: Arc<Node>) {
     while let Some(accepted) = node.accept().await {
         match accepted {
@@ -36,9 +37,12 @@ pub async fn accept(edge: Arc<Edge>, node: Arc<Node>) {
 }
 
 async fn serve(edge: Arc<Edge>, mut peer: Peer) {
-    let Role::Region(worker) = peer.role else {
-        tracing::warn!(role = ?peer.role, "only region servers connect here");
-        return peer.sender.close();
+    let worker = match peer.role {
+        Role::Region(worker) => worker,
+        Role::Edge(_) => {
+            let serial = routes::next_serial();
+            return peers::listen(&edge, serial, &peer.sender, &mut peer.receiver).await;
+        }
     };
     let registration = match timeout(REGISTRATION, registration(&mut peer.receiver)).await {
         Ok(Some(registration)) if registration.worker == worker => registration,
@@ -148,8 +152,9 @@ impl Reader {
         let _ = self.edge.hub.send(hub).await;
     }
 
+    /// One edge leads the clock, and only its answers count.
     fn answer_clock(&self, token: u64) {
-        if let Some(now) = self.edge.clock.grid_now() {
+        if let Some(now) = self.edge.clock.grid_now().filter(|_| self.edge.clock.leads()) {
             let grid_ns = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
             let _ = self.link.send(Lane::Control, &EdgeToRegion::ClockPong { token, grid_ns });
         }

@@ -45,10 +45,15 @@ pub struct Way {
 #[derive(Debug, Default)]
 pub struct Routes(pub BTreeMap<RegionId, Way>);
 
+/// The number of a new link.
+pub(crate) fn next_serial() -> u64 {
+    SERIALS.fetch_add(1, Ordering::Relaxed)
+}
+
 impl WorkerLink {
     /// A link that is open now.
     pub(crate) fn new(worker: WorkerId, sender: PeerSender) -> Arc<Self> {
-        let serial = SERIALS.fetch_add(1, Ordering::Relaxed);
+        let serial = next_serial();
         Arc::new(Self {
             worker,
             serial,

@@ -2,23 +2,24 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use horizon_link::pki::{PkiError, load_identity};
 use horizon_link::{CertRole, LinkError, Node};
-use horizon_model::{EdgeId, Epoch};
+use horizon_model::EdgeId;
 use horizon_protocol::link::{Preamble, Role, VERSION};
 use horizon_service::admin::{Admin, Readiness};
 use horizon_service::clock::GridClock;
 use horizon_service::config::Horizon;
 use horizon_service::listen::ListenError;
 use horizon_service::metrics::Metrics;
-use horizon_state_store::{Report, StateStore, StoreError};
+use horizon_state_store::{StateStore, StoreError};
 use rustix::process::{Resource, getrlimit};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
-use tokio::time::{MissedTickBehavior, timeout};
+use tokio::time::timeout;
 
 use crate::admin::{self, TokenError};
 use crate::edge::gate::Gate;
@@ -29,8 +30,10 @@ use crate::edge::{Edge, front};
 use crate::figures::Figures;
 use crate::hub::{ClockStart, Hub};
 use crate::inbox::{HUB_MESSAGES, ToHub};
+use crate::lease;
 use crate::links;
 use crate::live::Live;
+use crate::peers::Peers;
 use crate::provision::Provisioner;
 use crate::routes::Routes;
 use crate::standing::StoreStanding;
@@ -116,12 +119,12 @@ impl Atlas {
         let keys = store.sealing_keys().await?;
         let holders = store.leases().await?.len();
         let stored = store.tick_high().await?.since_origin();
-        let token = admin::write_token(&config.paths.data)?;
+        admin::write_token(&config.paths.data)?;
 
         let (metrics, readiness) = (Metrics::new(), Readiness::starting());
         let (hub, inbox) = mpsc::channel(HUB_MESSAGES);
         let (routes, snapshot) = watch::channel(Arc::new(Routes::default()));
-        let router = admin::router(hub.clone(), &token);
+        let router = admin::router(hub.clone(), &config.paths.data);
         let admin =
             Admin::bind(config.atlas.admin, "[atlas] admin", metrics.clone(), readiness.clone(), router)
                 .await?;
@@ -132,6 +135,7 @@ impl Atlas {
             store,
             standing: StoreStanding::new(up),
             clock: GridClock::follower(),
+            settled: AtomicBool::new(false),
             sessions: Registry::default(),
             routes: snapshot,
             hub,
@@ -142,13 +146,14 @@ impl Atlas {
             config,
         });
         let Provision { provisioner, exits } = provide(node.local_addr());
-        let hub = Hub::new(edge.clone(), provisioner, inbox, routes, ClockStart { stored, holders });
+        let peers = Peers::new(edge.clone(), node.clone());
+        let hub = Hub::new(edge.clone(), peers, provisioner, inbox, routes, ClockStart { stored, holders });
         let (stop, stopping) = watch::channel(false);
         let tasks = vec![
             tokio::spawn(hub.run()),
             tokio::spawn(links::accept(edge.clone(), node.clone())),
             tokio::spawn(report_exits(edge.hub.clone(), exits)),
-            tokio::spawn(hold_director_lease(edge.clone(), readiness)),
+            tokio::spawn(lease::hold(edge.clone(), readiness)),
         ];
         let front = tokio::spawn(front::serve(edge.clone(), listener, acceptor, gate, stopping));
         Ok(Self { edge, node, admin, public, stop, front, tasks })
@@ -214,77 +219,5 @@ fn max_connections() -> usize {
 async fn report_exits(hub: mpsc::Sender<ToHub>, mut exits: mpsc::Receiver<u32>) {
     while let Some(pid) = exits.recv().await {
         let _ = hub.send(ToHub::Exited(pid)).await;
-    }
-}
-
-/// Tells a store that was started again which sessions are here, and who directs.
-async fn tell_store(edge: &Edge, directs: Option<Epoch>) {
-    let report = Report {
-        ttl: edge.config.store.lease_ttl,
-        sessions: edge.sessions.records(),
-        director: directs.map(|epoch| (edge.id, epoch)),
-        ..Report::default()
-    };
-    match edge.store.report(report).await {
-        Ok(told) => tracing::info!(settled = told.settled, generation = told.generation, "told the store"),
-        Err(error) => tracing::info!(%error, "the store did not take the report"),
-    }
-}
-
-/// Takes the right to direct, keeps it, and says so. A store that does not answer keeps it alive until
-/// it would have expired.
-async fn hold_director_lease(edge: Arc<Edge>, readiness: Readiness) {
-    let ttl = edge.config.store.lease_ttl;
-    let mut ticks = tokio::time::interval(ttl / 5);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut directs = None;
-    let mut confirmed = Instant::now();
-    // As for a region: what was answered is certain for four fifths of a lease.
-    let certain = ttl * 4 / 5;
-    let mut answered = confirmed;
-    loop {
-        ticks.tick().await;
-        let asked = Instant::now();
-        let mut call = edge.store.acquire_director(edge.id, ttl);
-        let answer = match timeout(certain.saturating_sub(answered.elapsed()), &mut call).await {
-            Ok(answer) => answer,
-            Err(_) => {
-                edge.standing.silent(answered);
-                call.await
-            }
-        };
-        if answer.is_ok() {
-            // Not when it was asked: one that was stopped answers old questions.
-            answered = Instant::now();
-            edge.standing.answered();
-        }
-        let holds = match answer {
-            Ok(Some(epoch)) => {
-                confirmed = asked;
-                Some(epoch)
-            }
-            Ok(None) => {
-                readiness.not_ready("another atlas directs this world");
-                None
-            }
-            Err(StoreError::Unsettled) => {
-                tell_store(&edge, directs).await;
-                directs.filter(|_| confirmed.elapsed() < certain)
-            }
-            Err(error) => {
-                readiness.not_ready(format!("the store does not answer: {error}"));
-                directs.filter(|_| confirmed.elapsed() < certain)
-            }
-        };
-        if holds.is_some() && edge.clock.leads() {
-            readiness.ready();
-        }
-        if holds != directs {
-            directs = holds;
-            tracing::info!(epoch = ?directs, "director lease");
-            if edge.hub.send(ToHub::Directs(directs)).await.is_err() {
-                return;
-            }
-        }
     }
 }

@@ -96,8 +96,8 @@ impl View {
         }
     }
 
-    /// Everything, for people and tools.
-    pub fn status(&mut self, edge: &Edge, director: &Director) -> String {
+    /// Everything, for people and tools. `edges` are the others, as this one knows them.
+    pub fn status(&mut self, edge: &Edge, director: &Director, directs: bool, edges: &Value) -> String {
         self.forget(edge.uptime(), director);
         let workers: Vec<_> = director
             .workers()
@@ -117,6 +117,8 @@ impl View {
             "world": edge.config.world.name,
             "world_id": edge.config.world.id.to_string(),
             "edge": edge.id.to_string(),
+            "directs": directs,
+            "edges": edges,
             "uptime_seconds": edge.uptime().as_secs_f64(),
             "tick": edge.clock.tick_now().map(|tick| tick.0),
             "players": self.players(),

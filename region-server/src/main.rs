@@ -19,7 +19,7 @@ struct Arguments {
     /// Configuration file [default: horizon.toml here, or built-in values]
     #[arg(long)]
     config: Option<PathBuf>,
-    /// Link address of the edge [default: [atlas] link of the configuration]
+    /// Link address of an edge, which names the others [default: [atlas] link of the configuration]
     #[arg(long)]
     atlas: Option<String>,
     /// Where to serve health and metrics [default: [region] admin of the configuration]

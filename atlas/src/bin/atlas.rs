@@ -1,6 +1,8 @@
-//! The `atlas` process: edge, director, admin surface and page of one world.
+//! The `atlas` process: edge, director, admin surface and page of one world. Several of them serve one world;
+//! with one configuration file for all, the command line tells them apart.
 
 use std::error::Error;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -26,6 +28,15 @@ struct Arguments {
     /// Configuration file; horizon.toml of the working folder where there is one.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Where players connect [default: [atlas] listen of the configuration]
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<SocketAddr>,
+    /// Where region servers and other edges connect [default: [atlas] link of the configuration]
+    #[arg(long, value_name = "ADDRESS")]
+    link: Option<SocketAddr>,
+    /// Where to serve health, metrics and the API [default: [atlas] admin of the configuration]
+    #[arg(long, value_name = "ADDRESS")]
+    admin: Option<SocketAddr>,
 }
 
 pub(crate) fn main() {
@@ -36,7 +47,11 @@ pub(crate) fn main() {
 }
 
 fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
-    let config = Horizon::load_or_default(arguments.config.as_deref())?;
+    let mut config = Horizon::load_or_default(arguments.config.as_deref())?;
+    let atlas = &mut config.atlas;
+    atlas.listen = arguments.listen.unwrap_or(atlas.listen);
+    atlas.link = arguments.link.unwrap_or(atlas.link);
+    atlas.admin = arguments.admin.unwrap_or(atlas.admin);
     logging::init(&config.log)?;
     if !config.paths.pki.join("ca.pem").exists() {
         tracing::info!(folder = %config.paths.pki.display(), "creating a development authority");

@@ -25,6 +25,9 @@ struct Arguments {
     /// Configuration file; horizon.toml of the working folder where there is one.
     #[arg(long, value_name = "FILE", global = true)]
     config: Option<PathBuf>,
+    /// Admin listener of the atlas to ask [default: [atlas] admin of the configuration]
+    #[arg(long, value_name = "ADDRESS", global = true)]
+    admin: Option<SocketAddr>,
     #[command(subcommand)]
     command: Command,
 }
@@ -89,9 +92,10 @@ fn run(arguments: &Arguments) -> Result<String, Box<dyn Error>> {
         return Ok(horizon_service::config::example());
     }
     let config = Horizon::load_or_default(arguments.config.as_deref())?;
+    let admin = arguments.admin.unwrap_or(config.atlas.admin);
     match &arguments.command {
         Command::Status { output } => {
-            let body = request(config.atlas.admin, "GET /api/status", None, ANSWER)?;
+            let body = request(admin, "GET /api/status", None, ANSWER)?;
             let status: Value = serde_json::from_str(&body)?;
             match output {
                 Format::Json => Ok(format!("{}\n", serde_json::to_string_pretty(&status)?)),
@@ -102,7 +106,7 @@ fn run(arguments: &Arguments) -> Result<String, Box<dyn Error>> {
             let path = config.paths.data.join(TOKEN_FILE);
             let token = std::fs::read_to_string(&path)
                 .map_err(|error| format!("cannot read the operator's token {}: {error}", path.display()))?;
-            request(config.atlas.admin, "POST /api/shutdown", Some(&token), STOP)?;
+            request(admin, "POST /api/shutdown", Some(&token), STOP)?;
             Ok("the world has stopped\n".to_owned())
         }
         Command::Pki(Pki::Init { names }) => {

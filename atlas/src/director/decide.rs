@@ -22,7 +22,6 @@ impl Director {
             }
         }
         // Its process may be out of reach, too, but its region is not.
-        unlinked.retain(|_| self.leads);
         for (region, id) in unlinked {
             self.fence(now, region, id, out);
         }

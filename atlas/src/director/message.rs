@@ -128,7 +128,7 @@ pub enum Output {
         /// Whose lease.
         worker: WorkerId,
     },
-    /// Tell all workers and sessions who serves what.
+    /// Tell all sessions who serves what, and as the director all workers.
     Announce(Vec<Placement>),
     /// Every worker is gone after [`Input::Shutdown`].
     Finished,

@@ -22,7 +22,10 @@
 //! players a hiccup and nothing else.
 //!
 //! What it remembers is re-created from registrations: a restart of Atlas loses nothing but its
-//! learned times.
+//! learned times. An edge that does not direct feeds its own director all the same, since workers register
+//! everywhere: it ends, places and spawns nobody, and when it gets the lease it goes on with what it knows.
+//! What it does not know (that a worker was told to take a region, that a process was started) costs a
+//! refusal by the store or a spare process, and nothing else.
 
 mod decide;
 mod message;
@@ -129,7 +132,13 @@ impl Director {
         let mut out = Vec::new();
         let mut announce = false;
         match input {
-            Input::Lease(leads) => self.leads = leads,
+            Input::Lease(leads) => {
+                announce = leads && !self.leads;
+                if announce {
+                    self.take_over(now);
+                }
+                self.leads = leads;
+            }
             Input::Ensure { region, why } => {
                 if let Some(region) = self.regions.get_mut(&region) {
                     region.ensure(now, why, self.settings.grace);
@@ -144,7 +153,7 @@ impl Director {
                 self.postpone_spawning(now);
             }
             Input::Registered { worker, pid, endpoint, serving, in_step } => {
-                let ends = serving.is_none() && !in_step;
+                let ends = serving.is_none() && !in_step && self.leads;
                 self.registered(now, worker, pid, endpoint, serving, &mut out);
                 if ends && let Some(entry) = self.workers.get_mut(&worker).filter(|entry| entry.is_free()) {
                     entry.state = WorkerState::Draining { since: now };
@@ -186,8 +195,8 @@ impl Director {
         }
         self.settled_at = self.settled_at.filter(|&at| now < at);
         self.spawn_not_before = self.spawn_not_before.filter(|&at| now < at);
-        self.end_the_overdue(now, &mut out);
         if self.leads {
+            self.end_the_overdue(now, &mut out);
             if self.shutdown_by.is_some() {
                 self.stop_everything(now, &mut out);
             } else if self.settled_at.is_none() {
@@ -214,16 +223,11 @@ impl Director {
             .regions
             .values()
             .filter_map(|region| region.deadline(self.settings.grace))
-            .filter(|_| self.leads && self.shutdown_by.is_none() && self.settled_at.is_none());
+            .filter(|_| self.shutdown_by.is_none() && self.settled_at.is_none());
+        let decisions = workers.chain(starting).chain(stop).chain(regions).filter(|_| self.leads);
         let settle = self.settled_at.map(|at| (at, "registration of running workers"));
         let spawn = self.spawn_not_before.map(|at| (at, "end of a pause after failed spawns"));
-        workers
-            .chain(starting)
-            .chain(stop)
-            .chain(regions)
-            .chain(settle)
-            .chain(spawn)
-            .min_by_key(|&(at, _)| at)
+        decisions.chain(settle).chain(spawn).min_by_key(|&(at, _)| at)
     }
 
     /// Who serves what, in region order. Workers whose link is gone are still listed.
@@ -392,6 +396,13 @@ impl Director {
         {
             region.vacate(now);
         }
+    }
+
+    /// Begins to direct with what is known: whoever is overdue may have been so for another director, or
+    /// while nobody looked, and gets its whole time again.
+    fn take_over(&mut self, now: Duration) {
+        self.workers.values_mut().for_each(|worker| worker.postpone(now));
+        self.starting.values_mut().for_each(|since| *since = now);
     }
 
     fn postpone_spawning(&mut self, now: Duration) {

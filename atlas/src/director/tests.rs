@@ -5,6 +5,8 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod following;
+
 const GRACE: Duration = Duration::from_secs(3);
 
 fn map() -> RegionMap {
@@ -205,15 +207,6 @@ fn a_worker_of_another_clock_serves_what_it_has_and_nothing_new() {
     check("idle", 0, &idle, &[retire, Output::Spawn]);
     let director = check("busy", 0, &[LEAD, (1, of_another_clock(Some(placement(2, 7, 1))))], &[]);
     assert_eq!(director.placements(), [placement(2, 7, 1)]);
-}
-
-#[test]
-fn an_older_lease_never_replaces_a_newer_one() {
-    let steps =
-        [LEAD, (1, registered(7, Some(placement(2, 7, 5)))), (2, registered(8, Some(placement(2, 8, 4))))];
-    let retire = Output::Retire { worker: WorkerId(8), region: Some(RegionId(2)), exit: true };
-    let director = check("a zombie", 0, &steps, &[retire]);
-    assert_eq!(director.placements(), [placement(2, 7, 5)]);
 }
 
 fn silent(region: u16, lease: u64, by: Accuser, silence: u64) -> Input {

@@ -24,6 +24,7 @@ pub mod upgrade;
 mod welcome;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use horizon_model::EdgeId;
@@ -52,6 +53,8 @@ pub struct Edge {
     pub standing: StoreStanding,
     /// World time.
     pub clock: GridClock,
+    /// Whether all workers that ran at the start have registered here, or have had their time.
+    pub settled: AtomicBool,
     /// Sessions by player.
     pub sessions: Registry,
     /// Regions that can be reached.

@@ -33,10 +33,10 @@ pub struct Ticket {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TicketError {
     /// Sealed with a key that is not (or no longer) in the ring, or not a ticket at all.
-    #[error("the ticket is sealed with an unknown key")]
+    #[error("the ticket is sealed with a key that the store of this edge does not have")]
     UnknownKey,
-    /// Changed on the way, or made by somebody else.
-    #[error("the ticket is broken")]
+    /// Changed on the way, or made by somebody else: an edge on another store, where keys count from 1, too.
+    #[error("the ticket was changed, or sealed by an edge that is not on the store of this one")]
     Broken,
     /// A good ticket of another world.
     #[error("the ticket belongs to another world")]

@@ -70,18 +70,27 @@ pub struct World {
     pub store: Arc<dyn StateStore>,
     pub exits: mpsc::Sender<u32>,
     spawned: mpsc::UnboundedReceiver<u32>,
-    folder: tempfile::TempDir,
+    folder: Arc<tempfile::TempDir>,
 }
 
 impl World {
     pub async fn start(change: impl FnOnce(&mut Horizon)) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let store = horizon_state_store::open("memory:", Horizon::default_for_tests().world.id).await;
-        Self::start_in(folder, store.expect("memory"), change).await
+        let folder = Arc::new(tempfile::tempdir().expect("a folder"));
+        Self::start_in(folder, memory().await, change).await
+    }
+
+    /// Another Atlas of the same world.
+    pub async fn beside(&self, change: impl FnOnce(&mut Horizon)) -> Self {
+        Self::start_in(self.folder.clone(), self.store.clone(), change).await
+    }
+
+    /// Another Atlas in the same folder, on a store of its own.
+    pub async fn elsewhere(&self, change: impl FnOnce(&mut Horizon)) -> Self {
+        Self::start_in(self.folder.clone(), memory().await, change).await
     }
 
     async fn start_in(
-        folder: tempfile::TempDir,
+        folder: Arc<tempfile::TempDir>,
         store: Arc<dyn StateStore>,
         change: impl FnOnce(&mut Horizon),
     ) -> Self {
@@ -120,8 +129,32 @@ impl World {
 
     /// The next worker that the director asks for, registered and ready.
     pub async fn worker(&mut self) -> Worker {
-        let pid = within("a spawn", self.spawned.recv()).await.expect("the provisioner lives");
+        let pid = self.spawn().await;
         self.register(pid, None).await
+    }
+
+    /// The process id of the next worker that the director asks for.
+    pub async fn spawn(&mut self) -> u32 {
+        within("a spawn", self.spawned.recv()).await.expect("the provisioner lives")
+    }
+
+    /// Whether the director asks for nobody.
+    pub fn spawns_nobody(&mut self) -> bool {
+        self.spawned.try_recv().is_err()
+    }
+
+    /// Waits until `holds` does of the status.
+    pub async fn until(&self, what: &str, holds: impl Fn(&serde_json::Value) -> bool) {
+        within(what, async {
+            loop {
+                let (_, body) = self.admin("GET /api/status", None).await;
+                if serde_json::from_str(&body).is_ok_and(|status| holds(&status)) {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        })
+        .await;
     }
 
     /// The next worker, told to serve `region`, serving it.
@@ -147,7 +180,16 @@ impl World {
             grid_ns: None,
         };
         let placement = serving;
-        let mut worker = Worker { node, peer, id, pid, placement, sequence: 0, put_back: VecDeque::new() };
+        let mut worker = Worker {
+            node,
+            peer,
+            id,
+            pid,
+            placement,
+            sequence: 0,
+            put_back: VecDeque::new(),
+            edges: Vec::new(),
+        };
         worker.send(&RegionToEdge::Register(Box::new(registration)));
         worker
     }
@@ -186,6 +228,10 @@ impl World {
     }
 }
 
+async fn memory() -> Arc<dyn StateStore> {
+    horizon_state_store::open("memory:", Horizon::default_for_tests().world.id).await.expect("memory")
+}
+
 async fn request(mut stream: impl AsyncReadExt + AsyncWriteExt + Unpin, text: &str) -> (String, String) {
     stream.write_all(text.as_bytes()).await.expect("written");
     let mut answer = Vec::new();
@@ -204,6 +250,8 @@ pub struct Worker {
     pub placement: Option<Placement>,
     sequence: u32,
     put_back: VecDeque<EdgeToRegion>,
+    /// Link addresses of all edges, as told last.
+    pub edges: Vec<String>,
 }
 
 impl Worker {
@@ -211,7 +259,7 @@ impl Worker {
         self.peer.sender.send(Lane::Control, message).expect("linked");
     }
 
-    /// The next message that is about sessions or regions; the list of regions is passed over.
+    /// The next message that is about sessions or regions; lists of regions and edges are passed over.
     pub async fn next(&mut self) -> EdgeToRegion {
         if let Some(message) = self.put_back.pop_front() {
             return message;
@@ -221,6 +269,7 @@ impl Worker {
                 let (_, frame) = self.peer.receiver.recv().await.expect("linked");
                 match frame.decode::<EdgeToRegion>().expect("readable") {
                     EdgeToRegion::Regions(_) => {}
+                    EdgeToRegion::Edges(addresses) => self.edges = addresses,
                     message => return message,
                 }
             }

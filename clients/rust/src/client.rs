@@ -33,7 +33,8 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Where to play and as whom.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Edges of the world, `wss://host:port/`. Any will do; a resume tries them in turn.
+    /// Edges of the world, `wss://host:port/`. Any will do: the first is joined, and whoever loses its edge
+    /// resumes at the next.
     pub urls: Vec<String>,
     /// Whose certificates to believe.
     pub trust: Trust,
@@ -110,6 +111,8 @@ pub struct Client {
     heard: Instant,
     lost: Option<Instant>,
     attempts: u32,
+    /// Place among the urls of the edge that is dialled next.
+    next_edge: usize,
     closing: Option<Closing>,
 }
 
@@ -143,6 +146,7 @@ impl Client {
             heard: now,
             lost: None,
             attempts: 0,
+            next_edge: 1,
             closing: None,
         };
         client.take_deliveries(&mut ());
@@ -429,8 +433,8 @@ impl Client {
     }
 
     fn redial(&mut self) {
-        let edges = self.options.urls.len() as u32;
-        let url = self.options.urls[(self.attempts % edges) as usize].clone();
+        let url = self.options.urls[self.next_edge % self.options.urls.len()].clone();
+        self.next_edge = self.next_edge.wrapping_add(1);
         self.attempts += 1;
         let hello = self.session.hello(random());
         self.link =

@@ -95,7 +95,7 @@ pub enum EdgeToRegion {
         /// End the process afterwards.
         exit: bool,
     },
-    /// Every region that is served now; sent on each change.
+    /// Every region that is served now; sent on each change, by the edge that directs alone.
     Regions(Vec<Placement>),
     /// Clock request; answered by the leader of the clock.
     ClockPong {
@@ -164,6 +164,9 @@ pub enum EdgeToRegion {
         /// Where to.
         target: RegionId,
     },
+    /// Link addresses of the edges that the sender knows, `host:port`, its own among them: a worker keeps a
+    /// link to every one. Sent first on a link, and on each change.
+    Edges(Vec<String>),
 }
 
 /// From region server to edge.

@@ -5,6 +5,7 @@
 //! checked access. Which stream a message travels on is its [`Lane`].
 
 mod edge;
+mod peer;
 mod region;
 
 use horizon_model::{EdgeId, WorkerId, WorldId};
@@ -14,13 +15,14 @@ pub use edge::{
     AttachRecord, Band, BandEntry, EdgeToRegion, EntityKey, FrameOut, HandoffReport, MapEntry, OpenSession,
     Placement, RegionToEdge, Registration, StateBatch, Summary, Tables, TrackedEntity,
 };
+pub use peer::EdgeToEdge;
 pub use region::{
     Change, Edit, FinalState, GhostBatch, Hull, Offer, Part, PartChange, Post, PostTarget, PresyncState,
     RefuseReason, RegionToRegion,
 };
 
 /// Version of the link protocol. Both ends must agree; a refusal names both.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 /// Longest frame on a link in bytes: a capsule of 64 KiB with room for its envelope, many times over.
 pub const MAX_FRAME_BYTES: usize = 4 * 1024 * 1024;
 /// Streams that carry the reliable data of sessions; a session stays on one.

@@ -215,7 +215,10 @@ impl Region {
             }
             EdgeToRegion::Prepare { key, target } => self.prepare(key, target),
             EdgeToRegion::Regions(placements) => self.place_neighbours(placements),
-            EdgeToRegion::Place { .. } | EdgeToRegion::Retire { .. } | EdgeToRegion::ClockPong { .. } => {
+            EdgeToRegion::Place { .. }
+            | EdgeToRegion::Retire { .. }
+            | EdgeToRegion::ClockPong { .. }
+            | EdgeToRegion::Edges(_) => {
                 warn!("a message for the worker reached its region");
             }
         }

@@ -15,6 +15,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use tracing::{debug, error, info, warn};
 
 use super::Shared;
+use super::edges::Edges;
 use super::event::{Event, Placed};
 use super::handle::{RegionThread, ThreadInput};
 use super::place;
@@ -24,7 +25,7 @@ use crate::region::Input;
 /// Events that wait for the hub.
 const QUEUE: usize = 65_536;
 /// Time between two attempts to reach a peer.
-const REDIAL: Duration = Duration::from_millis(200);
+pub(super) const REDIAL: Duration = Duration::from_millis(200);
 /// Clock questions until the clock is sure, and afterwards.
 const CLOCK_FAST: Duration = Duration::from_millis(20);
 const CLOCK_SLOW: Duration = Duration::from_millis(500);
@@ -42,6 +43,7 @@ struct Hub {
     shared: Arc<Shared>,
     events: mpsc::Sender<Event>,
     edges: BTreeMap<EdgeId, (u64, PeerSender)>,
+    known_edges: Edges,
     workers: BTreeMap<WorkerId, (u64, PeerSender)>,
     placements: Vec<Placement>,
     dialling: std::collections::BTreeSet<WorkerId>,
@@ -59,8 +61,8 @@ struct Hub {
 pub(crate) async fn run(shared: Arc<Shared>, host: PluginHost) {
     let (events, mut queue) = mpsc::channel(QUEUE);
     tokio::spawn(accept(Arc::clone(&shared), events.clone()));
-    tokio::spawn(dial_edge(Arc::clone(&shared), events.clone()));
     let mut hub = Hub {
+        known_edges: Edges::new(Arc::clone(&shared), events.clone()),
         shared,
         events,
         edges: BTreeMap::new(),
@@ -194,6 +196,10 @@ impl Hub {
                 self.dial_workers();
                 let message = Box::new(EdgeToRegion::Regions(placements));
                 self.to_region(ThreadInput::Region(Input::Edge(edge, message))).await;
+            }
+            EdgeToRegion::Edges(addresses) => {
+                let linked = &self.edges;
+                self.known_edges.told(edge, addresses, |edge| linked.contains_key(&edge));
             }
             other => self.to_region(ThreadInput::Region(Input::Edge(edge, Box::new(other)))).await,
         }
@@ -363,30 +369,11 @@ async fn accept(shared: Arc<Shared>, events: mpsc::Sender<Event>) {
     }
 }
 
-/// Keeps a link to the edge, for ever.
-async fn dial_edge(shared: Arc<Shared>, events: mpsc::Sender<Event>) {
-    let mut said = false;
-    loop {
-        match shared.node.connect(&shared.options.atlas).await {
-            Ok(peer) => {
-                said = false;
-                adopt(peer, events.clone()).await;
-            }
-            Err(error) if !said => {
-                said = true;
-                warn!(atlas = shared.options.atlas, %error, "the edge is not reached; trying on");
-            }
-            Err(error) => debug!(%error, "the edge is not reached"),
-        }
-        sleep(REDIAL).await;
-    }
-}
-
 /// Links counted since the start.
 static LINKS: AtomicU64 = AtomicU64::new(0);
 
 /// Introduces a peer to the hub and reads it until it is gone.
-async fn adopt(peer: Peer, events: mpsc::Sender<Event>) {
+pub(super) async fn adopt(peer: Peer, events: mpsc::Sender<Event>) {
     let Peer { role, sender, receiver, .. } = peer;
     let serial = LINKS.fetch_add(1, Ordering::Relaxed);
     match role {

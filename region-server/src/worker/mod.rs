@@ -7,10 +7,12 @@
 //!                    store task ◀── compare-and-sets ────────────┘  ◀── durable ─────────┘
 //! ```
 //!
-//! A worker registers at its edge as ready, is placed on a region, and serves it until it is told to
-//! retire or its lease is lost. It outlives its edge: it dials again and registers with what it serves.
+//! A worker registers at every edge as ready, is placed on a region by the one that directs, and serves it
+//! until it is told to retire or its lease is lost. It outlives edges: it dials again and registers with what
+//! it serves.
 
 mod asking;
+mod edges;
 mod event;
 mod handle;
 mod hub;
@@ -70,7 +72,7 @@ pub enum WorkerError {
 /// What the command line says beyond the configuration.
 #[derive(Debug, Clone)]
 pub struct WorkerOptions {
-    /// Link address of the edge.
+    /// Link address of an edge; it names the others.
     pub atlas: String,
     /// Where health and metrics are served.
     pub admin: SocketAddr,

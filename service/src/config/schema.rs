@@ -97,7 +97,17 @@ pub const SECTIONS: &[Section] = &[
         doc: "The edge: where players connect.",
         keys: &[
             key("listen", "\"127.0.0.1:7777\"", "Players connect here, by TLS (wss)."),
-            key("link", "\"127.0.0.1:7778\"", "Region servers connect here, by QUIC (UDP)."),
+            key("link", "\"127.0.0.1:7778\"", "Region servers and other edges connect here, by QUIC (UDP)."),
+            key(
+                "advertise",
+                "\"\"",
+                "Address of link as others are told to dial it, host:port, where it is not the one it listens on. Empty: that one.",
+            ),
+            key(
+                "edges",
+                "[]",
+                "Link addresses, host:port, of the edges of this world; one that is running is enough, it names the others. The own address may be among them.",
+            ),
             key("admin", "\"127.0.0.1:7780\"", "Health, metrics and the page. Keep it off public networks."),
             key(
                 "allowed_origins",
@@ -170,6 +180,11 @@ pub const SECTIONS: &[Section] = &[
                 "How far ahead a neighbour is made ready, at least, before a player is expected there.",
             ),
             key("max_workers", "64", "Region servers at most."),
+            key(
+                "lease_ms",
+                "1000",
+                "An edge that directs and is silent this long is followed by another edge. Milliseconds, 200 to 60000.",
+            ),
             key("summary_hz", "5", "How often a region reports to its edges: 1 to 30 times a second."),
         ],
     },

