@@ -25,6 +25,8 @@ pub(crate) struct Plan {
     pub(crate) hz: u32,
     /// Where the processes listen.
     pub(crate) ports: Ports,
+    /// Where a second edge listens, if there is one.
+    pub(crate) second_edge: Option<EdgePorts>,
     /// An empty region is retired after this long; the default of the configuration where absent.
     pub(crate) grace_seconds: Option<u32>,
     /// Where state is kept.
@@ -62,6 +64,24 @@ pub(crate) struct Ports {
     pub(crate) admin: u16,
     /// The store's health and metrics, TCP.
     pub(crate) store: u16,
+}
+
+/// Ports on 127.0.0.1 of an edge beside the first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct EdgePorts {
+    /// Players, TCP.
+    pub(crate) listen: u16,
+    /// Region servers and other edges, UDP.
+    pub(crate) link: u16,
+    /// Health, metrics and API, TCP.
+    pub(crate) admin: u16,
+}
+
+impl EdgePorts {
+    /// Ports that nobody has at this moment.
+    pub(crate) fn free() -> Outcome<Self> {
+        Ports::free().map(|ports| Self { listen: ports.listen, link: ports.link, admin: ports.admin })
+    }
 }
 
 impl Ports {
@@ -112,7 +132,9 @@ impl Plan {
     }
 
     fn toml(&self) -> String {
-        let Self { pitches, hz, ports, grace_seconds, store: _, drill, region_metres } = self;
+        let Self { pitches, hz, ports, second_edge, grace_seconds, store: _, drill, region_metres } = self;
+        let edges = second_edge.iter().map(|edge| edge.link).chain([ports.link]);
+        let edges: Vec<_> = edges.map(|port| format!("\"127.0.0.1:{port}\"")).collect();
         let (columns, rows) = self.grid();
         let (mut columns, mut rows) = (columns + 1, rows + 1);
         let (mut region_metres, mut low) = (*region_metres, [-region_metres; 2]);
@@ -152,6 +174,7 @@ admin = "127.0.0.1:{store}"
 listen = "127.0.0.1:{listen}"
 link = "127.0.0.1:{link}"
 admin = "127.0.0.1:{admin}"
+edges = [{edges}]
 
 # All bots come from one address.
 [limits]
@@ -159,6 +182,7 @@ connections_per_address = 4096
 pending_per_address = 512
 new_connections_per_second = 500
 new_connections_burst = 1000
+handshakes = 512
 state_frames_per_second = {frames_hz}
 
 # The ball of every pitch.
@@ -170,6 +194,7 @@ pitches = [{centres}]
             listen = ports.listen,
             link = ports.link,
             admin = ports.admin,
+            edges = edges.join(", "),
             centres = centres.join(", "),
         );
         if let Some(seconds) = grace_seconds {
@@ -234,6 +259,7 @@ mod tests {
             pitches,
             hz: 30,
             ports,
+            second_edge: None,
             grace_seconds: Some(3),
             store: Store::Sqlite,
             drill: Drill::default(),
@@ -261,6 +287,17 @@ mod tests {
         assert_eq!(table["atlas"]["listen"].as_str(), Some("127.0.0.1:7777"));
         assert_eq!(table["director"]["grace_seconds"].as_integer(), Some(3));
         assert_eq!(table["plugin"]["replay"]["pitches"].as_array().map(Vec::len), Some(4));
+    }
+
+    #[test]
+    fn edges_know_each_other() {
+        let second_edge = Some(EdgePorts { listen: 1, link: 2, admin: 3 });
+        let table: toml::Table = Plan { second_edge, ..plan(1) }.toml().parse().expect("TOML");
+        let edges = table["atlas"]["edges"].as_array().expect("a list");
+        assert_eq!(
+            edges.iter().filter_map(|edge| edge.as_str()).collect::<Vec<_>>(),
+            ["127.0.0.1:2", "127.0.0.1:7778"]
+        );
     }
 
     #[test]

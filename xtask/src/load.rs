@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::ExitStatus;
 use std::time::Duration;
 
+use rustix::time::{ClockId, clock_gettime};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{ChildStdin, Command};
@@ -74,6 +75,12 @@ impl Order {
         self
     }
 
+    /// Spread over a second edge, too.
+    pub(crate) fn also_at(mut self, url: &str) -> Self {
+        self.add("--url", url);
+        self
+    }
+
     fn add(&mut self, key: &str, value: &str) {
         self.words.extend([key.to_owned(), value.to_owned()]);
     }
@@ -106,10 +113,17 @@ impl Load {
         Ok(Self { child, faults, lines, reader })
     }
 
-    /// Tells the bots of a fault that is caused at `at_ns` of the monotonic clock.
-    pub(crate) async fn fault(&mut self, at_ns: u64) -> Outcome<()> {
+    /// Tells the bots of a fault that is caused now, and what is lost by it: `region` or `edge`.
+    pub(crate) async fn fault(&mut self, lost: &str) -> Outcome<()> {
+        let clock = clock_gettime(ClockId::Monotonic);
+        let at_ns = clock.tv_sec.unsigned_abs() * 1_000_000_000 + clock.tv_nsec.unsigned_abs();
+        self.fault_at(at_ns, lost).await
+    }
+
+    /// The same of a fault that is caused at `at_ns` of the monotonic clock.
+    pub(crate) async fn fault_at(&mut self, at_ns: u64, lost: &str) -> Outcome<()> {
         let pipe = self.faults.as_mut().expect("it was started with a pipe");
-        let told = pipe.write_all(format!("{at_ns}\n").as_bytes()).await;
+        let told = pipe.write_all(format!("{at_ns} {lost}\n").as_bytes()).await;
         told.map_err(|error| format!("the bots could not be told of a fault: {error}").into())
     }
 

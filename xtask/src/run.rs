@@ -64,6 +64,7 @@ pub(crate) async fn run(options: Options) -> Outcome<()> {
         pitches: options.pitches,
         hz: options.hz,
         ports: Ports::from(options.port)?,
+        second_edge: None,
         grace_seconds: None,
         store: options.store,
         drill: layout::Drill::default(),

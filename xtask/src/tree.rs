@@ -8,8 +8,11 @@
 //! Invariant: when [`Tree::stop`] returns or a [`Tree`] is dropped, none of its processes is left, region
 //! servers included.
 
+use std::future::poll_fn;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::Stdio;
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::process::Command;
@@ -19,6 +22,7 @@ use crate::cargo::Built;
 use crate::child::{Child, tail};
 use crate::configuration::{Configuration, Keeper};
 use crate::failure::{Failure, Outcome};
+use crate::layout::EdgePorts;
 use crate::load::Load;
 use crate::redis::REDIS;
 use crate::{layout, procfs};
@@ -34,6 +38,8 @@ const LAST_WITHIN: Duration = Duration::from_secs(8);
 /// A process that ends sooner than this after its start, so often in a row, is not started again.
 const HEALTHY_AFTER: Duration = Duration::from_secs(5);
 const MAX_QUICK_ENDS: u32 = 3;
+/// Name of the second edge, and of its log.
+const SECOND: &str = "atlas-2";
 
 /// The running processes of one world.
 #[derive(Debug)]
@@ -43,7 +49,27 @@ pub(crate) struct Tree {
     logs: PathBuf,
     /// Absent where somebody else looks after it.
     store: Option<Member>,
-    atlas: Member,
+    /// One or two.
+    edges: Vec<Edge>,
+}
+
+/// An Atlas.
+#[derive(Debug)]
+pub(crate) struct Edge {
+    member: Member,
+    /// What its command line says beside the configuration.
+    words: Vec<String>,
+    /// Its admin listener.
+    pub(crate) admin: SocketAddr,
+    /// What a client on this machine connects to.
+    pub(crate) url: String,
+}
+
+impl Edge {
+    /// Its process.
+    pub(crate) const fn pid(&self) -> u32 {
+        self.member.child.pid()
+    }
 }
 
 /// A process that is started again when it ends.
@@ -63,32 +89,79 @@ impl Member {
 impl Tree {
     /// Starts store and atlas for the world of `file`, which is absolute, and waits until they are ready.
     pub(crate) async fn start(built: &Built, file: PathBuf) -> Outcome<Self> {
+        Self::start_with(built, file, None).await
+    }
+
+    /// The same with a second edge, where its ports are given.
+    pub(crate) async fn start_with(built: &Built, file: PathBuf, second: Option<EdgePorts>) -> Outcome<Self> {
         // First of all a program reads the file: it tells mistakes better than anything here.
         certificates(built, &file).await?;
         let configuration = Configuration::read(&file)?;
         check_plugins(&configuration)?;
         check_alone(&configuration)?;
         let logs = layout::make_logs(&configuration.data)?;
-        let member = |name, append| start_member(built, &configuration, name, &logs, append);
+        let member = |name, words: &[String]| start_member(built, &configuration, name, words, &logs, false);
         let store = match &configuration.keeper {
             Keeper::Store(admin) => {
-                let mut store = Member::new(member("store", false)?);
+                let mut store = Member::new(member("store", &[])?);
                 store.child.ready(*admin, READY_WITHIN).await?;
                 Some(store)
             }
             Keeper::Redis(server) => Some(Member::new(server.start(&logs, false, READY_WITHIN).await?)),
             Keeper::Elsewhere => None,
         };
-        let mut atlas = Member::new(member("atlas", false)?);
-        let ready = atlas.child.ready(configuration.admin, READY_WITHIN).await;
-        let tree = Self { built: built.clone(), configuration, logs, store, atlas };
-        match ready {
-            Ok(()) => Ok(tree),
-            Err(failure) => {
-                let why = tree.why_no_region_server();
-                Err(Failure::with_code(format!("{failure}{why}"), Some(failure.code.into())))
-            }
+        let first = Edge {
+            member: Member::new(member("atlas", &[])?),
+            words: Vec::new(),
+            admin: configuration.admin,
+            url: configuration.socket(),
+        };
+        let mut tree = Self { built: built.clone(), configuration, logs, store, edges: vec![first] };
+        if let Err(failure) = tree.edge_ready(0).await {
+            let why = tree.why_no_region_server();
+            return Err(Failure::with_code(format!("{failure}{why}"), Some(failure.code.into())));
         }
+        if let Some(ports) = second {
+            tree.add_edge(ports).await?;
+        }
+        Ok(tree)
+    }
+
+    /// Starts a second edge and waits until it is ready.
+    async fn add_edge(&mut self, ports: EdgePorts) -> Outcome<()> {
+        let address = |port: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let words = [("--listen", ports.listen), ("--link", ports.link), ("--admin", ports.admin)];
+        let words = words.iter().flat_map(|(key, port)| [(*key).to_owned(), address(*port).to_string()]);
+        let words: Vec<_> = words.collect();
+        let child = start_member(&self.built, &self.configuration, SECOND, &words, &self.logs, false)?;
+        self.edges.push(Edge {
+            member: Member::new(child),
+            words,
+            admin: address(ports.admin),
+            url: format!("wss://localhost:{}/", ports.listen),
+        });
+        self.edge_ready(1).await
+    }
+
+    /// The edges, the first one first.
+    pub(crate) fn edges(&self) -> &[Edge] {
+        &self.edges
+    }
+
+    /// Waits until the edge at this place is ready.
+    pub(crate) async fn edge_ready(&mut self, place: usize) -> Outcome<()> {
+        let edge = &mut self.edges[place];
+        edge.member.child.ready(edge.admin, READY_WITHIN).await
+    }
+
+    /// Starts the edge at this place again, which has been sent a signal that ends it.
+    pub(crate) async fn edge_again(&mut self, place: usize) -> Outcome<()> {
+        let edge = &mut self.edges[place];
+        edge.member.child.ended().await;
+        let name = edge.member.child.name();
+        let child = start_member(&self.built, &self.configuration, name, &edge.words, &self.logs, true)?;
+        edge.member = Member::new(child);
+        self.edge_ready(place).await
     }
 
     /// Where things are.
@@ -130,9 +203,23 @@ impl Tree {
                 None => std::future::pending().await,
             }
         };
-        let (member, status) = tokio::select! {
-            ended = store => ended,
-            status = self.atlas.child.ended() => (&mut self.atlas, status),
+        let mut ends: Vec<_> = self
+            .edges
+            .iter_mut()
+            .map(|Edge { member, words, .. }| {
+                Box::pin(async move {
+                    let status = member.child.ended().await;
+                    (member, status, &words[..])
+                })
+            })
+            .collect();
+        let edge = poll_fn(|cx| {
+            let mut polled = ends.iter_mut().map(|end| end.as_mut().poll(cx));
+            polled.find(Poll::is_ready).unwrap_or(Poll::Pending)
+        });
+        let (member, status, words) = tokio::select! {
+            (store, status) = store => (store, status, &[][..]),
+            ended = edge => ended,
         };
         let (name, tail) = (member.child.name(), member.child.tail());
         member.quick_ends = if member.started.elapsed() < HEALTHY_AFTER { member.quick_ends + 1 } else { 0 };
@@ -144,7 +231,7 @@ impl Tree {
         }
         member.child = match &self.configuration.keeper {
             Keeper::Redis(server) if name == REDIS => server.start(&self.logs, true, READY_WITHIN).await?,
-            _ => start_member(&self.built, &self.configuration, name, &self.logs, true)?,
+            _ => start_member(&self.built, &self.configuration, name, words, &self.logs, true)?,
         };
         member.started = Instant::now();
         // Who was killed has said nothing about it.
@@ -166,7 +253,9 @@ impl Tree {
             Ok(Err(why)) => told.push(format!("the world did not stop in order: {why}")),
             Err(_) => told.push(format!("the world did not stop within {} s", left.as_secs())),
         }
-        told.extend(self.atlas.child.stop(LAST_WITHIN / 2).await);
+        for edge in &mut self.edges {
+            told.extend(edge.member.child.stop(LAST_WITHIN / 4).await);
+        }
         if let Some(store) = &mut self.store {
             told.extend(store.child.stop(LAST_WITHIN / 2).await);
         }
@@ -177,15 +266,19 @@ impl Tree {
         told
     }
 
-    /// `atlasctl shutdown`: players are told, state is durable, region servers are gone.
+    /// `atlasctl shutdown` at the edge that directs: players are told, state is durable, region servers are gone.
     async fn shutdown(&self) -> Result<(), String> {
-        let output = atlasctl(&self.built, &self.configuration.file).arg("shutdown").output().await;
-        let output = output.map_err(|error| format!("cannot start atlasctl: {error}"))?;
-        if output.status.success() {
-            Ok(())
-        } else {
-            Err(String::from_utf8_lossy(&output.stderr).trim().to_owned())
+        let mut refused = "there is no atlas".to_owned();
+        for edge in &self.edges {
+            let mut ask = atlasctl(&self.built, &self.configuration.file);
+            let output = ask.arg("--admin").arg(edge.admin.to_string()).arg("shutdown").output().await;
+            let output = output.map_err(|error| format!("cannot start atlasctl: {error}"))?;
+            if output.status.success() {
+                return Ok(());
+            }
+            String::from_utf8_lossy(&output.stderr).trim().clone_into(&mut refused);
         }
+        Err(refused)
     }
 
     /// What a region server says that does not start: atlas only sees that it ends.
@@ -228,11 +321,13 @@ fn start_member(
     built: &Built,
     configuration: &Configuration,
     name: &'static str,
+    words: &[String],
     logs: &std::path::Path,
     append: bool,
 ) -> Outcome<Child> {
-    let mut command = Command::new(built.program(name));
-    command.arg("--config").arg(&configuration.file);
+    let program = if name == SECOND { "atlas" } else { name };
+    let mut command = Command::new(built.program(program));
+    command.arg("--config").arg(&configuration.file).args(words);
     Child::start(name, &mut command, logs, append, false)
 }
 

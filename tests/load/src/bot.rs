@@ -295,9 +295,11 @@ impl Bot {
             Some(Update::Disconnected { why, resuming }) => {
                 warn!(player = %self.client.welcome().player, why, resuming, "disconnected");
                 self.gaps.restart();
+                self.hiccups.disconnected(Instant::now());
                 self.totals.count(|sum| sum.disconnects += 1);
             }
             Some(Update::Resumed { anew, abandoned, .. }) => {
+                self.hiccups.resumed(Instant::now());
                 self.totals.count(|sum| {
                     sum.resumes += 1;
                     sum.inputs_lost += u64::from(abandoned);

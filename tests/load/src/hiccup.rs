@@ -6,6 +6,9 @@
 //!                       ◀───────────────────── back_s ─────────────────────▶ (the later of both)
 //! ```
 //!
+//! Where an edge is lost the owner stays, and epochs with it: there the first frame after a resume stands in
+//! place of the first of a newer epoch, and only who lost a connection was touched.
+//!
 //! A rollback is measured along what the client itself has sent since two seconds before the fault: what was
 //! shown last before, and what is shown first afterwards, are looked up on the path of sent poses, and the
 //! way from the later place to the earlier one counts. What is shown beside the path counts by its distance
@@ -27,6 +30,15 @@ const AS_NEAR_METRES: f64 = 0.1;
 /// Who hears the same owner this long after a fault was not touched by it: more than frames take on their way.
 const STILL_HEARD: Duration = Duration::from_millis(500);
 
+/// What is lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Of {
+    /// The owner of the players of a region.
+    Region,
+    /// The connections of an edge.
+    Edge,
+}
+
 /// A fault that somebody caused, as bots are told.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Fault {
@@ -34,6 +46,27 @@ pub struct Fault {
     pub number: u32,
     /// When it was caused.
     pub at: Instant,
+    /// What was lost.
+    pub of: Of,
+}
+
+impl Fault {
+    /// As it is told on a line: nanoseconds of the monotonic clock, of which it is `now_ns` now, and `edge`
+    /// behind them where one of those is lost.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the line.
+    pub fn read(number: u32, line: &str, now_ns: u64) -> Result<Self, String> {
+        let mut words = line.split_whitespace();
+        let at_ns = words.next().unwrap_or_default().parse().map_err(|_| "no time".to_owned())?;
+        let of = match words.next() {
+            None | Some("region") => Of::Region,
+            Some("edge") => Of::Edge,
+            Some(other) => return Err(format!("{other:?} is lost by no fault")),
+        };
+        Ok(Self { number, at: instant_of(at_ns, now_ns), of })
+    }
 }
 
 /// What one fault cost one player.
@@ -57,6 +90,9 @@ pub struct HiccupMeter {
     shown: Option<[f64; 2]>,
     epoch: Epoch,
     last_frame: Option<Instant>,
+    /// When a connection was lost last, and when the session went on over a new one.
+    disconnected: Option<Instant>,
+    resumed: Option<Instant>,
     open: Option<Open>,
 }
 
@@ -67,9 +103,9 @@ struct Open {
     epoch: Epoch,
     /// First input sent after the fault.
     seq: Option<u32>,
-    /// As shown before any frame of a newer epoch.
+    /// As shown before any frame of afterwards.
     before: Option<[f64; 2]>,
-    /// When the first frame of a newer epoch came.
+    /// When the first frame of afterwards came: of a newer epoch, or after a resume.
     renewed: Option<Instant>,
     rollback_m: Option<f64>,
 }
@@ -104,13 +140,27 @@ impl HiccupMeter {
         }
     }
 
+    /// The connection was lost at `now`.
+    pub fn disconnected(&mut self, now: Instant) {
+        self.disconnected = Some(now);
+    }
+
+    /// The session goes on over a new connection since `now`.
+    pub fn resumed(&mut self, now: Instant) {
+        self.resumed = Some(now);
+    }
+
     /// A frame of `epoch` that came at `now` shows the own body at `own`, metres.
     pub fn frame(&mut self, now: Instant, epoch: Epoch, own: Option<[f64; 3]>) {
         self.last_frame = Some(now);
         let own = own.map(|at| [at[0], at[1]]);
         self.epoch = self.epoch.max(epoch);
         if let Some(open) = &mut self.open {
-            if epoch > open.epoch {
+            let renewed = match open.fault.of {
+                Of::Region => epoch > open.epoch,
+                Of::Edge => self.resumed.is_some_and(|at| at > open.fault.at),
+            };
+            if renewed {
                 open.renewed.get_or_insert(now);
                 if let (None, Some(before), Some(after)) = (open.rollback_m, open.before, own) {
                     let since = open.fault.at - PATH_BEFORE;
@@ -139,8 +189,11 @@ impl HiccupMeter {
     /// not touched by the fault.
     pub fn end(&mut self) -> Option<Hiccup> {
         let open = self.open.take()?;
-        let untouched = self.last_frame.is_some_and(|last| last > open.fault.at + STILL_HEARD);
-        let touched = open.renewed.is_some() || !untouched;
+        let since = |at: Option<Instant>, then| at.is_some_and(|at| at > then);
+        let touched = match open.fault.of {
+            Of::Region => open.renewed.is_some() || !since(self.last_frame, open.fault.at + STILL_HEARD),
+            Of::Edge => since(self.disconnected, open.fault.at),
+        };
         touched.then(|| open.so_far())
     }
 }
@@ -243,7 +296,7 @@ pub fn summarise<'a>(hiccups: impl Iterator<Item = &'a Hiccup> + Clone) -> Hiccu
 }
 
 /// The instant of a reading of the machine's monotonic clock in nanoseconds, given one that is made now.
-pub fn instant_of(reading_ns: u64, now_ns: u64) -> Instant {
+fn instant_of(reading_ns: u64, now_ns: u64) -> Instant {
     Instant::now() - Duration::from_nanos(now_ns.saturating_sub(reading_ns))
 }
 
@@ -259,6 +312,42 @@ mod tests {
         meter
     }
 
+    fn of_region(number: u32, at: Instant) -> Fault {
+        Fault { number, at, of: Of::Region }
+    }
+
+    #[test]
+    fn after_an_edge_play_is_back_over_a_new_connection() {
+        let start = Instant::now();
+        let s = |seconds| start + Duration::from_secs_f64(seconds);
+        let fault = Fault { number: 3, at: start, of: Of::Edge };
+        let mut meter = walked();
+        meter.frame(start, Epoch(4), Some([40.0, 0.0, 0.0]));
+        meter.begin(fault);
+        meter.sent(8);
+        meter.frame(s(0.01), Epoch(5), Some([40.5, 0.0, 0.0]));
+        assert_eq!(meter.applied(s(0.02), 8), None, "a crossing is no resume");
+        assert_eq!(meter.end(), None, "of another edge");
+        meter.begin(fault);
+        meter.sent(9);
+        meter.disconnected(s(0.1));
+        meter.resumed(s(0.3));
+        meter.frame(s(0.4), Epoch(5), Some([40.5, 0.0, 0.0]));
+        let hiccup = meter.applied(s(0.5), 9).expect("back");
+        assert_eq!((hiccup.back_s, hiccup.frame_s.map(|s| (s * 10.0).round())), (Some(0.5), Some(4.0)));
+        meter.begin(Fault { at: s(1.0), ..fault });
+        meter.frame(s(1.1), Epoch(5), None);
+        meter.disconnected(s(1.2));
+        assert_eq!(meter.end().map(|lost| lost.back_s), Some(None), "not back");
+    }
+
+    #[test]
+    fn faults_are_read_from_lines() {
+        let read = |line| Fault::read(1, line, 5_000).map(|fault| fault.of);
+        assert_eq!((read("4000"), read("4000 edge\n")), (Ok(Of::Region), Ok(Of::Edge)));
+        assert!(read("soon").is_err() && read("4000 sun").is_err());
+    }
+
     #[test]
     fn play_is_back_with_a_new_epoch_and_an_input_of_afterwards() {
         let mut meter = walked();
@@ -266,7 +355,7 @@ mod tests {
         let s = |seconds| start + Duration::from_secs_f64(seconds);
         meter.frame(start, Epoch(4), Some([40.0, 0.0, 0.0]));
         meter.sent(7);
-        assert_eq!(meter.begin(Fault { number: 1, at: start }), None);
+        assert_eq!(meter.begin(of_region(1, start)), None);
         meter.frame(start, Epoch(4), Some([41.0, 0.0, 0.0]));
         meter.sent(8);
         assert_eq!(meter.applied(s(0.1), 8), None, "the old epoch says nothing");
@@ -296,8 +385,8 @@ mod tests {
         let mut meter = walked();
         let start = Instant::now();
         meter.frame(start, Epoch(4), Some([40.0, 0.0, 0.0]));
-        meter.begin(Fault { number: 1, at: start });
-        let lost = meter.begin(Fault { number: 2, at: start }).expect("unfinished");
+        meter.begin(of_region(1, start));
+        let lost = meter.begin(of_region(2, start)).expect("unfinished");
         meter.frame(start + 2 * STILL_HEARD, Epoch(4), Some([40.0, 0.0, 0.0]));
         assert_eq!(meter.end(), None, "another region's fault");
         assert_eq!((lost.fault, lost.back_s), (1, None));

@@ -10,7 +10,7 @@ use clap::Parser;
 use horizon_client::Trust;
 use horizon_load::bot::SpellingChoice;
 use horizon_load::fleet::{self, Line, Plan};
-use horizon_load::hiccup::{Fault, instant_of};
+use horizon_load::hiccup::Fault;
 use horizon_load::totals::Totals;
 use horizon_load::trace::Match;
 use rustix::time::{ClockId, clock_gettime};
@@ -65,7 +65,8 @@ struct Arguments {
     /// Nobody talks and pictures are not compared, so that bots cost little
     #[arg(long)]
     quiet: bool,
-    /// Lines on standard input tell of faults, as they are caused: nanoseconds of the monotonic clock
+    /// Lines on standard input tell of faults, as they are caused: nanoseconds of the monotonic clock, and
+    /// `edge` behind them where it is one that ends and not a region
     #[arg(long)]
     faults: bool,
     /// No matches, only walkers around the pitches
@@ -190,12 +191,12 @@ async fn run(arguments: Arguments) -> Result<bool, Box<dyn std::error::Error>> {
 fn hear_of_faults(totals: &Totals) {
     let mut number = 0;
     for line in std::io::stdin().lines().map_while(Result::ok) {
-        match line.trim().parse() {
-            Ok(at_ns) => {
+        match Fault::read(number + 1, &line, monotonic_ns()) {
+            Ok(fault) => {
                 number += 1;
-                totals.fault(Fault { number, at: instant_of(at_ns, monotonic_ns()) });
+                totals.fault(fault);
             }
-            Err(error) => warn!(line, %error, "a line that tells no time"),
+            Err(error) => warn!(line, %error, "a line that tells of no fault"),
         }
     }
 }

@@ -44,6 +44,7 @@ pub(super) async fn measure(built: &Built, options: &KillRegionOptions) -> Outco
         pitches: 1,
         hz: options.hz,
         ports: Ports::free()?,
+        second_edge: None,
         grace_seconds: Some(3),
         store: options.store,
         drill: Drill { luggage_bytes: options.luggage_bytes, ..Drill::default() },
@@ -123,7 +124,8 @@ fn broken(found: &Value, runs: &[Value]) -> Vec<String> {
     broken
 }
 
-fn sum(last: &Value, keys: &[&str]) -> Option<u64> {
+/// The sum of these counts.
+pub(super) fn sum(last: &Value, keys: &[&str]) -> Option<u64> {
     keys.iter().map(|key| last[*key].as_u64()).sum()
 }
 
@@ -155,7 +157,8 @@ async fn lose(arena: &mut Arena, load: &mut Load, options: &KillRegionOptions) -
                 None
             }
         };
-        load.fault(clock.tv_sec.unsigned_abs() * 1_000_000_000 + clock.tv_nsec.unsigned_abs()).await?;
+        let at_ns = clock.tv_sec.unsigned_abs() * 1_000_000_000 + clock.tv_nsec.unsigned_abs();
+        load.fault_at(at_ns, "region").await?;
         let back = |load: &Load| {
             let hiccup = &load.latest()["hiccup"];
             hiccup["players"].as_u64().unwrap_or(0) - hiccup["not_back"].as_u64().unwrap_or(0)
@@ -181,7 +184,8 @@ async fn lose(arena: &mut Arena, load: &mut Load, options: &KillRegionOptions) -
     Ok(runs)
 }
 
-async fn leave(load: &mut Load) -> Outcome<Value> {
+/// Lets the bots compare accounts and leave; their last line.
+pub(super) async fn leave(load: &mut Load) -> Outcome<Value> {
     procfs::signal(load.child.pid(), Signal::TERM);
     match tokio::time::timeout(LEAVE_WITHIN, load.finished()).await {
         Ok((_, last)) if !last["inputs_sent"].is_null() => Ok(last),
@@ -191,7 +195,7 @@ async fn leave(load: &mut Load) -> Outcome<Value> {
 }
 
 /// Whether `what` came true `within` the time.
-async fn until<F: Future<Output = bool>>(within: Duration, mut what: impl FnMut() -> F) -> bool {
+pub(super) async fn until<F: Future<Output = bool>>(within: Duration, mut what: impl FnMut() -> F) -> bool {
     let deadline = Instant::now() + within;
     while !what().await {
         if Instant::now() > deadline {

@@ -4,6 +4,7 @@
 mod crossings;
 mod gorc;
 mod idle;
+mod kill_edge;
 mod kill_region;
 mod numbers;
 mod storm;
@@ -32,6 +33,8 @@ pub(crate) enum What {
     Idle(IdleOptions),
     /// A region server with hundreds of players on it ends, or hangs: when is play back?
     KillRegion(KillRegionOptions),
+    /// One of two edges ends, or both are restarted one after the other: when do their players play on?
+    KillEdge(KillEdgeOptions),
     /// What replication costs by itself, and how exact its pictures are: one row for each scene
     Gorc(GorcOptions),
 }
@@ -179,6 +182,38 @@ pub(crate) struct KillRegionOptions {
     data: Option<PathBuf>,
 }
 
+/// How an edge is lost.
+#[derive(Debug, Args)]
+pub(crate) struct KillEdgeOptions {
+    /// Print JSON; there is no other form
+    #[arg(long)]
+    json: bool,
+    /// One edge is killed; or both are restarted in order, one after the other
+    #[arg(long, default_value = "kill", value_parser = ["kill", "rolling"])]
+    how: String,
+    /// The one that directs, or the one that follows; restarts begin with it
+    #[arg(long, default_value = "directing", value_parser = ["directing", "following"])]
+    which: String,
+    /// Where state is kept
+    #[arg(long, default_value = "sqlite")]
+    store: Store,
+    /// Players, half of them at each edge and all in one region
+    #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u64).range(2..=4000))]
+    players: u64,
+    /// What everybody carries, in bytes, about
+    #[arg(long, default_value_t = 4096)]
+    luggage_bytes: usize,
+    /// Pace of the players, metres per second
+    #[arg(long, default_value_t = 10.0)]
+    pace: f64,
+    /// Steps per second
+    #[arg(long, default_value_t = 30, value_parser = layout::parse_hz)]
+    hz: u32,
+    /// Leave data and logs in this folder
+    #[arg(long)]
+    data: Option<PathBuf>,
+}
+
 /// Measures, and prints what was found. Where that breaks a promise the status is 1.
 pub(crate) async fn run(what: What) -> Outcome<()> {
     let mut signals = Signals::new()?;
@@ -193,6 +228,9 @@ pub(crate) async fn run(what: What) -> Outcome<()> {
             What::Idle(options) => idle::measure(&cargo::build(Profile::Release)?, &options).await.map(Some),
             What::KillRegion(options) => {
                 kill_region::measure(&cargo::build(Profile::Release)?, &options).await.map(Some)
+            }
+            What::KillEdge(options) => {
+                kill_edge::measure(&cargo::build(Profile::Release)?, &options).await.map(Some)
             }
             What::Gorc(options) => gorc::measure(&options).map(|()| None),
         }
@@ -249,6 +287,7 @@ impl Arena {
             pitches,
             hz,
             ports: Ports::free()?,
+            second_edge: None,
             grace_seconds: Some(grace),
             store,
             drill,
@@ -272,7 +311,7 @@ impl Arena {
             }
         };
         let file = layout::prepare(folder.path(), &plan, traces.as_deref(), built)?;
-        let tree = Tree::start(built, file).await?;
+        let tree = Tree::start_with(built, file, plan.second_edge).await?;
         eprintln!("running: {}", tree.configuration().page());
         Ok(Self { tree, plan, folder })
     }
