@@ -27,7 +27,7 @@ struct SystemPackage {
 }
 
 /// Add here what a new test needs, never to a page that people have to follow.
-const PACKAGES: [SystemPackage; 2] = [
+const PACKAGES: [SystemPackage; 3] = [
     SystemPackage {
         program: "cc",
         package: "build-essential",
@@ -37,6 +37,11 @@ const PACKAGES: [SystemPackage; 2] = [
         program: "redis-server",
         package: "redis-server",
         why: "worlds that are kept on a Redis server are tested with a real one",
+    },
+    SystemPackage {
+        program: "ip",
+        package: "iproute2",
+        why: "region servers on machines of their own are tested with network namespaces",
     },
 ];
 
@@ -65,6 +70,8 @@ const END_TO_END: Step = Step {
         "road",
         "--test",
         "faults",
+        "--test",
+        "machines",
         "--test",
         "outage",
         "--test",

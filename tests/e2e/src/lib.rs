@@ -12,6 +12,7 @@
 pub mod chain;
 pub mod http;
 pub mod lost_data;
+pub mod machines;
 pub mod outage;
 pub mod player;
 pub mod recording;

@@ -13,6 +13,7 @@ use tempfile::TempDir;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::machines::Machines;
 use crate::{DEADLINE, Store, http, redis};
 
 /// Time between two looks at something that cannot be waited for.
@@ -77,6 +78,19 @@ impl World {
         let command = programs().join("faulty-region-server");
         assert!(command.exists(), "there is no {}; run `cargo xtask chaos` first", command.display());
         Self::begin(store, Some(guards), &format!("worker_command = \"{}\"\n", command.display())).await
+    }
+
+    /// The same, with every region server on a machine of its own.
+    pub async fn start_on_machines(machines: &Machines) -> Self {
+        let more = format!("worker_command = \"{}\"\n", machines.command().display());
+        let mut world = Self::prepare(Store::Sqlite, &more);
+        let path = world.folder.path().join("horizon.toml");
+        let text = std::fs::read_to_string(&path).expect("just written");
+        let text = text.replace("\nlink = \"127.0.0.1:", &format!("\nlink = \"{}:", machines.host()));
+        std::fs::write(path, text).expect("written");
+        world.start_store().await;
+        world.start_atlas().await;
+        world
     }
 
     async fn begin(store: Store, without: Option<&'static str>, more: &str) -> Self {
