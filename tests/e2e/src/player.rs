@@ -101,7 +101,19 @@ enum Command {
 impl Player {
     /// Joins at `place`, metres, if the player has none yet.
     pub async fn join(world: &World, name: &str, spelling: Spelling, place: [f64; 3]) -> Self {
-        let mut options = Options::new(&world.url(), world.authority(), name);
+        Self::join_at(world, vec![world.url()], name, spelling, place).await
+    }
+
+    /// The same at the first of `urls`; the others are where it resumes.
+    pub async fn join_at(
+        world: &World,
+        urls: Vec<String>,
+        name: &str,
+        spelling: Spelling,
+        place: [f64; 3],
+    ) -> Self {
+        let mut options = Options::new(&urls[0], world.authority(), name);
+        options.urls = urls;
         options.spelling = spelling;
         options.profile.spawn = Some(place);
         let client = timeout(DEADLINE, Client::connect(options)).await.expect("the world answers in time");

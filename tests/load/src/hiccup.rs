@@ -127,7 +127,7 @@ impl HiccupMeter {
 
     /// A fault was caused. One that is still open is given back, unfinished.
     pub fn begin(&mut self, fault: Fault) -> Option<Hiccup> {
-        let unfinished = self.end();
+        let unfinished = self.end_before(Some(fault.at));
         let (epoch, before) = (self.epoch, self.shown);
         self.open = Some(Open { fault, epoch, seq: None, before, renewed: None, rollback_m: None });
         unfinished
@@ -188,11 +188,18 @@ impl HiccupMeter {
     /// No more is to be seen: what is still open did not come back. Who went on hearing the same owner was
     /// not touched by the fault.
     pub fn end(&mut self) -> Option<Hiccup> {
+        self.end_before(None)
+    }
+
+    /// The same where the next fault was at `next`: a connection that was lost later was lost by that one, of
+    /// which the player may hear after it has felt it.
+    fn end_before(&mut self, next: Option<Instant>) -> Option<Hiccup> {
         let open = self.open.take()?;
         let since = |at: Option<Instant>, then| at.is_some_and(|at| at > then);
+        let lost = self.disconnected.filter(|at| next.is_none_or(|next| *at < next));
         let touched = match open.fault.of {
             Of::Region => open.renewed.is_some() || !since(self.last_frame, open.fault.at + STILL_HEARD),
-            Of::Edge => since(self.disconnected, open.fault.at),
+            Of::Edge => since(lost, open.fault.at),
         };
         touched.then(|| open.so_far())
     }
@@ -339,6 +346,10 @@ mod tests {
         meter.frame(s(1.1), Epoch(5), None);
         meter.disconnected(s(1.2));
         assert_eq!(meter.end().map(|lost| lost.back_s), Some(None), "not back");
+        meter.begin(Fault { at: s(2.0), ..fault });
+        meter.disconnected(s(3.01));
+        assert_eq!(meter.begin(Fault { at: s(3.0), ..fault }), None, "felt before it was told");
+        assert_eq!(meter.end().map(|lost| lost.back_s), Some(None), "of the second fault");
     }
 
     #[test]
