@@ -71,6 +71,8 @@ const END_TO_END: Step = Step {
         "--test",
         "faults",
         "--test",
+        "edges",
+        "--test",
         "machines",
         "--test",
         "outage",
