@@ -82,7 +82,8 @@ pub const CROWD: usize = 64;
 /// How old a copy may be at the freeze in a crowd, in ticks. The final state is a little longer for it.
 pub const CROWD_LAG_TICKS: u64 = 3 * CALM_TICKS;
 /// Entities of one region that are frozen at one time. Whoever is one too many plays on beyond the border
-/// for another step, so that none of a crowd stands still for as long as all of it takes.
+/// for another step, so that none of a crowd stands still for as long as all of it takes. A thousand are three
+/// batches of that size.
 pub const MAX_FROZEN: usize = 344;
 
 /// How long an entity may be frozen at steps of `step_ticks` before it is taken back.

@@ -8,7 +8,8 @@ use horizon_region_server::worker::{self, WorkerOptions};
 use horizon_service::config::Horizon;
 use horizon_service::{exit, logging};
 
-/// Many small objects live and die here on several threads: several times the pace of the system's allocator.
+/// Many small objects live and die here on several threads. What the allocator of the system costs then is in
+/// docs/benchmarks.md, "A killed region".
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

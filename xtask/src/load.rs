@@ -86,6 +86,12 @@ impl Order {
     }
 }
 
+/// Nanoseconds of the machine's monotonic clock, which the bots read too.
+pub(crate) fn monotonic_ns() -> u64 {
+    let clock = clock_gettime(ClockId::Monotonic);
+    clock.tv_sec.unsigned_abs() * 1_000_000_000 + clock.tv_nsec.unsigned_abs()
+}
+
 impl Load {
     /// Starts the bots against a running world.
     pub(crate) fn start(
@@ -113,14 +119,8 @@ impl Load {
         Ok(Self { child, faults, lines, reader })
     }
 
-    /// Tells the bots of a fault that is caused now, and what is lost by it: `region` or `edge`.
-    pub(crate) async fn fault(&mut self, lost: &str) -> Outcome<()> {
-        let clock = clock_gettime(ClockId::Monotonic);
-        let at_ns = clock.tv_sec.unsigned_abs() * 1_000_000_000 + clock.tv_nsec.unsigned_abs();
-        self.fault_at(at_ns, lost).await
-    }
-
-    /// The same of a fault that is caused at `at_ns` of the monotonic clock.
+    /// Tells the bots of a fault that was caused at `at_ns` of the monotonic clock, and what is lost by it: `region`
+    /// or `edge`.
     pub(crate) async fn fault_at(&mut self, at_ns: u64, lost: &str) -> Outcome<()> {
         let pipe = self.faults.as_mut().expect("it was started with a pipe");
         let told = pipe.write_all(format!("{at_ns} {lost}\n").as_bytes()).await;

@@ -80,10 +80,12 @@ const END_TO_END: Step = Step {
         "start",
         "--",
         "--test-threads=2",
+        // Which ones were skipped and why, and what outages cost.
+        "--show-output",
     ],
 };
 
-/// A dozen faults at exact steps of a crossing, each with its control. One more try than usual for a control: the
+/// The short run of faults at exact steps of a crossing, each with its control. One more try than usual for a control: the
 /// machine may be busy.
 const CHAOS: Step =
     Step { name: "chaos", words: &["xtask", "chaos", "--json", "--cells", "quick", "--tries", "5"] };
@@ -100,14 +102,18 @@ const CONTROLS: Step = Step {
     words: &["test", "--workspace", "--test", "controls", "--", "--test-threads=2"],
 };
 
+/// What starts real processes.
+const PROCESSES: [Step; 4] = [END_TO_END, CHAOS, CHAOS_ON_REDIS, CONTROLS];
+
 /// Everything.
 pub(crate) fn test(options: &Options) -> Outcome<()> {
     install_packages()?;
     let mut steps = vec![FORMAT, LINTS, BUILD, TESTS];
     if options.quick {
-        eprintln!("skipped: {} and {}, because of --quick", END_TO_END.name, CHAOS.name);
+        let names = PROCESSES.map(|step| step.name).join(", ");
+        eprintln!("skipped, because of --quick: {names}");
     } else {
-        steps.extend([END_TO_END, CHAOS, CHAOS_ON_REDIS, CONTROLS]);
+        steps.extend(PROCESSES);
     }
     run(&steps)
 }

@@ -56,9 +56,20 @@ fn every_step_of_a_handoff_happens_in_order() {
     let shown = |region| world.trail.iter().rposition(|step| *step == (region, "shows the world"));
     let decided = world.trail.iter().position(|step| *step == (TO, "asks the store"));
     assert!(shown(FROM) < decided, "the source is silent once the target may act");
+
+    // The control: steps in another order are no sequence.
+    for (early, late) in [(6, 7), (7, 8), (8, 9), (9, 11)] {
+        let steps = [SEQUENCE[early], SEQUENCE[late]];
+        let mut swapped = world.trail.clone();
+        for step in &mut swapped {
+            let place = steps.iter().position(|known| known == step);
+            *step = place.map_or(*step, |place| steps[1 - place]);
+        }
+        assert!(found(&swapped) < SEQUENCE.len(), "{steps:?} change places");
+    }
 }
 
-/// The control: a trail without its first step is noticed, and so is one in another order.
+/// The control: a trail without its first step is noticed.
 #[test]
 fn a_handoff_that_nobody_foresaw_lacks_the_first_step() {
     let world = world(false);

@@ -182,16 +182,17 @@ impl World {
     }
 
     /// Waits until `found` finds something in the status.
-    pub async fn until<T>(&self, what: &str, mut found: impl FnMut(&Value) -> Option<T>) -> T {
-        let deadline = Instant::now() + DEADLINE;
-        loop {
-            let status = self.status().await;
-            if let Some(found) = found(&status) {
-                return found;
-            }
-            assert!(Instant::now() < deadline, "waited in vain for {what}; status: {status:#}");
-            sleep(LOOK_AGAIN).await;
-        }
+    pub async fn until<T>(&self, what: &str, found: impl FnMut(&Value) -> Option<T>) -> T {
+        http::until_at(self.ports.admin, what, found).await
+    }
+
+    /// Waits until a region server is ready to take over.
+    pub async fn warm(&self) {
+        self.until("a worker that is ready", |status| {
+            let workers = status["workers"].as_array()?;
+            workers.iter().find(|worker| worker["state"] == "ready").map(|_| ())
+        })
+        .await;
     }
 
     /// Waits until exactly one region has players, and returns the process id of its region server.
@@ -228,7 +229,17 @@ impl World {
     /// itself is in its log.
     pub async fn wake(&self, worker: u32) {
         kill_process(as_pid(worker), Signal::CONT).expect("it was there");
+        self.ended(worker).await;
+    }
+
+    /// Waits until a process of this world has ended.
+    pub async fn ended(&self, worker: u32) {
         self.until("its end", |_| (!self.workers_alive().contains(&worker)).then_some(())).await;
+    }
+
+    /// Whether a process of this world lives.
+    pub fn lives(&self, worker: u32) -> bool {
+        self.workers_alive().contains(&worker)
     }
 
     /// Whether some log has a line with this text.
@@ -367,14 +378,15 @@ impl World {
         }
     }
 
-    /// Processes that were started with this world's configuration.
+    /// Processes that were started with a configuration in this world's folder.
     fn processes(&self) -> Vec<u32> {
-        let file = self.file().display().to_string();
+        let folder = format!("{}/", self.folder.path().display());
         let entries = std::fs::read_dir("/proc").expect("Linux");
         let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
         let ours = |pid: &u32| {
             let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            line.split(|byte| *byte == 0).any(|word| word == file.as_bytes())
+            line.split(|byte| *byte == 0)
+                .any(|word| word.starts_with(folder.as_bytes()) && word.ends_with(b".toml"))
         };
         pids.filter(ours).collect()
     }

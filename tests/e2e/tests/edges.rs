@@ -7,19 +7,16 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use horizon_client::Spelling;
+use horizon_e2e::http::{until_at, until_ready};
 use horizon_e2e::{DEADLINE, Player, World, http, programs, recording};
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::Value;
 use tokio::process::{Child, Command};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, timeout};
 
 /// How long whoever is killed may go on directing as far as others know, several times over.
 const FOLLOWED: Duration = Duration::from_secs(5);
-/// Time between two looks at something that cannot be waited for.
-const LOOK_AGAIN: Duration = Duration::from_millis(25);
 
-/// An atlas beside that of a [`World`], with the same or another configuration. The world kills it with all
-/// that has its own configuration; one with another ends when it is dropped.
+/// An atlas beside that of a [`World`], with a configuration in the same folder, and so killed with it.
 struct Edge {
     listen: u16,
     admin: u16,
@@ -47,8 +44,7 @@ impl Edge {
         command.stdin(Stdio::null()).stdout(log.try_clone().expect("a log")).stderr(log);
         command.process_group(0).kill_on_drop(true);
         let edge = Self { listen, admin, child: command.spawn().expect("atlas can be started") };
-        edge.until("it is ready", || async { matches!(http::get(admin, "/readyz").await, Ok((200, _))) })
-            .await;
+        until_ready(admin, "the second edge to be ready").await;
         edge
     }
 
@@ -56,18 +52,8 @@ impl Edge {
         format!("wss://localhost:{}/", self.listen)
     }
 
-    async fn status(&self) -> Value {
-        http::json(self.admin, "/api/status").await
-    }
-
-    /// Waits until `holds`, and for how long that took.
-    async fn until<F: Future<Output = bool>>(&self, what: &str, mut holds: impl FnMut() -> F) -> Duration {
-        let since = Instant::now();
-        while !holds().await {
-            assert!(since.elapsed() < DEADLINE, "waited in vain until {what}");
-            sleep(LOOK_AGAIN).await;
-        }
-        since.elapsed()
+    async fn directs(&self) -> bool {
+        http::json(self.admin, "/api/status").await["directs"] == true
     }
 
     /// Ends it in order.
@@ -97,11 +83,13 @@ async fn an_edge_that_directs_is_killed_while_somebody_crosses_at_the_other() {
         player.until_true("some play", |seen| seen.applied >= 5 && !seen.others.is_empty()).await;
     }
     assert_eq!(world.status().await["directs"], true, "the first edge directs");
-    assert_eq!(second.status().await["directs"], false);
+    assert!(!second.directs().await);
 
     ada.follow(recording::walk(&[[40.0, 32.0, 0.5], [-12.0, 32.0, 0.5], [40.0, 32.0, 0.5]], 8.0));
     world.kill_atlas().await;
-    let followed = second.until("it directs", || async { second.status().await["directs"] == true }).await;
+    let killed_at = Instant::now();
+    until_at(second.admin, "it to direct", |status| (status["directs"] == true).then_some(())).await;
+    let followed = killed_at.elapsed();
     assert!(followed < FOLLOWED, "{followed:?}");
     bob.until_true("a resume", |seen| !seen.resumes.is_empty()).await;
     let back = bob.seen();

@@ -42,12 +42,7 @@ async fn a_stopped_region_server_is_replaced_and_not_heard_when_it_wakes() {
     bert.busy(true);
     ada.until_true("some play", |seen| seen.applied >= 5).await;
     let owner = world.only_owner().await;
-    world
-        .until("a worker that is ready", |status| {
-            let workers = status["workers"].as_array()?;
-            workers.iter().find(|worker| worker["state"] == "ready").map(|_| ())
-        })
-        .await;
+    world.warm().await;
 
     let before = ada.seen();
     world.stop(owner);

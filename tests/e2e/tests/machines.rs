@@ -24,15 +24,11 @@ async fn a_machine_whose_cable_is_pulled_is_a_hiccup() {
     ada.until_true("the end of the walk", |seen| seen.applied > 30).await;
     let owner = world.only_owner().await;
     let epochs = ada.seen().epochs.len();
-    world
-        .until("a worker that is ready", |status| {
-            let workers = status["workers"].as_array()?;
-            workers.iter().find(|worker| worker["state"] == "ready").map(|_| ())
-        })
-        .await;
+    world.warm().await;
 
     let before = ada.seen();
     let cut_off = Machines::of(owner);
+    assert!(world.lives(owner));
     machines.pull_cable(cut_off);
     for player in [&ada, &bert] {
         player.until_true("the news", |seen| seen.resyncs > before.resyncs).await;
@@ -42,7 +38,7 @@ async fn a_machine_whose_cable_is_pulled_is_a_hiccup() {
     let successor = world.only_owner().await;
     assert_ne!(Machines::of(successor), cut_off);
     machines.plug_in(cut_off);
-    world.wake(owner).await;
+    world.ended(owner).await;
     for player in [&ada, &bert] {
         player.assert_account().await;
         let seen = player.seen();

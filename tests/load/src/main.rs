@@ -21,7 +21,8 @@ use tracing::{Level, warn};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::prelude::*;
 
-/// Many small objects live and die here on several threads: several times the pace of the system's allocator.
+/// Many small objects live and die here on several threads. What the allocator of the system costs then is in
+/// docs/benchmarks.md, "A killed region".
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -31,8 +31,8 @@ const EVERYWHERE: &[(&str, &str)] = &[
 /// only shrink.
 const SLEEPS: &[(&str, usize, &str)] = &[
     ("atlas/tests/support/mod.rs", 1, "the status is asked again until it says so, with a deadline"),
-    ("tests/e2e/tests/edges.rs", 1, "another process is asked again until it says so, with a deadline"),
-    ("tests/e2e/src/world.rs", 2, "another process is asked again until it says so, with a deadline"),
+    ("tests/e2e/src/http.rs", 1, "another process is asked again until it says so, with a deadline"),
+    ("tests/e2e/src/world.rs", 1, "another process is asked again until it says so, with a deadline"),
     ("tests/load/tests/fleet.rs", 1, "bots play for a while; nothing is expected to happen at its end"),
 ];
 

@@ -3,34 +3,20 @@
 use std::time::Duration;
 
 use rustix::process::Signal;
-use rustix::time::{ClockId, clock_gettime};
-use serde_json::{Value, json};
-use tokio::time::{Instant, sleep};
+use serde_json::Value;
+use tokio::time::sleep;
 
-use super::{Arena, KillRegionOptions};
+use super::KillRegionOptions;
+use super::crowd::{Crowd, JOIN_SLACK, SETTLE, above, sum, until};
 use crate::cargo::Built;
 use crate::failure::Outcome;
-use crate::layout::{Drill, Plan, Ports};
-use crate::load::{Load, Order};
-use crate::procfs;
+use crate::{load, procfs};
 
-/// Edge of a region in metres: walkers fill it about as they do a plaza, a player for 300 m².
-const REGION_METRES: i64 = 600;
-/// They join this many a second, and have this long beyond that.
-const JOINS_PER_SECOND: u64 = 25;
-const JOIN_SLACK: Duration = Duration::from_secs(60);
-/// Before a fault, so that joining and the fault before are over.
-const SETTLE: Duration = Duration::from_secs(8);
-/// Whoever is not back by then is not back.
-const BACK_WITHIN: Duration = Duration::from_secs(15);
 /// A stopped process is continued this long after play is back, and has ended by itself this much later.
 const CONTINUE_AFTER: Duration = Duration::from_millis(500);
 const END_WITHIN: Duration = Duration::from_secs(3);
 /// Table of the packet filter that cuts a worker off.
 const CUT_TABLE: &str = "horizon_bench";
-const LOOK_AGAIN: Duration = Duration::from_millis(100);
-/// Bots may take this long to compare accounts and leave.
-const LEAVE_WITHIN: Duration = Duration::from_secs(60);
 
 /// What is promised: seconds until play is back where somebody sees the process end, and where nobody does.
 const SEEN_S: f64 = 2.0;
@@ -40,56 +26,14 @@ const ROLLBACK_METRES: f64 = 7.5;
 
 /// Loses the region as often as asked, and returns the object that is printed.
 pub(super) async fn measure(built: &Built, options: &KillRegionOptions) -> Outcome<Value> {
-    let plan = Plan {
-        pitches: 1,
-        hz: options.hz,
-        ports: Ports::free()?,
-        second_edge: None,
-        grace_seconds: Some(3),
-        store: options.store,
-        drill: Drill { luggage_bytes: options.luggage_bytes, ..Drill::default() },
-        region_metres: REGION_METRES,
-    };
-    let mut arena = Arena::with_plan(built, plan, None, options.data.clone()).await?;
-    let middle = REGION_METRES / 2;
-    let order = Order::walkers(&format!("{middle},{middle}"), 0, options.players)
-        .for_faults(options.pace, JOINS_PER_SECOND);
-    let mut load = Load::start(built, arena.tree.configuration(), &order, arena.tree.logs(), false)?;
-    let lost = lose(&mut arena, &mut load, options).await;
-    let last = match &lost {
-        Ok(_) => leave(&mut load).await,
-        Err(_) => Ok(Value::Null),
-    };
-    let tail = load.child.tail();
-    arena.stop(Some(&mut load)).await;
-    let (runs, last) = match (lost, last) {
-        (Ok(runs), Ok(last)) => (runs, last),
-        (Err(why), _) | (_, Err(why)) => return Err(format!("{why}\n{tail}").into()),
-    };
-    let all = &last["all_hiccups"];
-    let mut found = json!({
-        "how": options.how,
-        "store": options.store.name(),
-        "players": options.players,
-        "disconnects": last["disconnects"],
-        "lost": sum(&last, &["inputs_lost", "events_lost", "audits_missing"]),
-        "duplicated": sum(&last, &["inputs_duplicated", "inputs_reordered", "events_duplicated"]),
-        "pace_mps": options.pace,
-        "luggage_bytes": options.luggage_bytes,
-        "hz": options.hz,
-        "machine": procfs::machine(),
-    });
-    for key in [
-        "back_s_p50",
-        "back_s_p99",
-        "back_s_max",
-        "frame_s_p50",
-        "frame_s_p99",
-        "not_back",
-        "rollback_m_p99",
-        "rollback_m_max",
-    ] {
-        found[key] = all[key].clone();
+    let mut crowd = Crowd::gather(built, &options.crowd, None).await?;
+    let lost = lose(&mut crowd, options).await;
+    let (runs, last) = crowd.leave(lost).await?;
+    let mut found = options.crowd.figures(&last);
+    found["how"] = options.how.as_str().into();
+    found["duplicated"] = sum(&last, &["inputs_duplicated", "inputs_reordered", "events_duplicated"]).into();
+    for key in ["rollback_m_p99", "rollback_m_max"] {
+        found[key] = last["all_hiccups"][key].clone();
     }
     found["broken"] = broken(&found, &runs).into();
     found["runs"] = runs.into();
@@ -100,20 +44,17 @@ pub(super) async fn measure(built: &Built, options: &KillRegionOptions) -> Outco
 /// The promises that these figures break, by key.
 fn broken(found: &Value, runs: &[Value]) -> Vec<String> {
     let within = if found["how"] == "kill" { SEEN_S } else { UNSEEN_S };
-    let above = |key: &str, most: f64| found[key].as_f64().is_none_or(|value| value > most);
-    let mut broken = Vec::new();
-    for (key, most) in [
-        ("back_s_p99", within),
-        ("disconnects", 0.0),
-        ("lost", 0.0),
-        ("duplicated", 0.0),
-        ("not_back", 0.0),
-        ("rollback_m_p99", ROLLBACK_METRES),
-    ] {
-        if above(key, most) {
-            broken.push(key.to_owned());
-        }
-    }
+    let mut broken = above(
+        found,
+        &[
+            ("back_s_p99", within),
+            ("disconnects", 0.0),
+            ("lost", 0.0),
+            ("duplicated", 0.0),
+            ("not_back", 0.0),
+            ("rollback_m_p99", ROLLBACK_METRES),
+        ],
+    );
     let fewer = |run: &Value| run["players"].as_u64() != found["players"].as_u64();
     if runs.iter().any(fewer) {
         broken.push("players".to_owned());
@@ -124,28 +65,19 @@ fn broken(found: &Value, runs: &[Value]) -> Vec<String> {
     broken
 }
 
-/// The sum of these counts.
-pub(super) fn sum(last: &Value, keys: &[&str]) -> Option<u64> {
-    keys.iter().map(|key| last[*key].as_u64()).sum()
-}
-
-async fn lose(arena: &mut Arena, load: &mut Load, options: &KillRegionOptions) -> Outcome<Vec<Value>> {
-    let joining = Duration::from_secs(options.players / JOINS_PER_SECOND) + JOIN_SLACK;
-    let present = |load: &Load| load.latest()["players"].as_u64().unwrap_or(0);
-    if !until(joining, || async { present(load) >= options.players }).await {
-        return Err(format!("only {} of {} bots joined in time", present(load), options.players).into());
-    }
+async fn lose(crowd: &mut Crowd, options: &KillRegionOptions) -> Outcome<Vec<Value>> {
+    crowd.joined().await?;
     let mut runs = Vec::new();
     for run in 1..=options.runs {
         sleep(SETTLE).await;
-        let ready = until(JOIN_SLACK, || async { has_warm_worker(&arena.status().await) }).await;
-        let status = arena.status().await;
-        let Some(Crowd { pid, players, step_ms, endpoint }) = crowded(&status).filter(|_| ready) else {
+        let ready = until(JOIN_SLACK, || async { has_warm_worker(&crowd.arena.status().await) }).await;
+        let status = crowd.arena.status().await;
+        let Some(Crowded { pid, players, step_ms, endpoint }) = crowded(&status).filter(|_| ready) else {
             return Err("no region with players, or no region server that is ready".to_owned().into());
         };
         eprintln!("run {run}: {players} players on process {pid}, steps of {step_ms} ms");
-        let frames_per_s = load.latest()["frames_per_s"].clone();
-        let clock = clock_gettime(ClockId::Monotonic);
+        let frames_per_s = crowd.load.latest()["frames_per_s"].clone();
+        let at_ns = load::monotonic_ns();
         let cut = match options.how.as_str() {
             "cut" => Some(Cut::off(&endpoint)?),
             "stop" => {
@@ -157,14 +89,9 @@ async fn lose(arena: &mut Arena, load: &mut Load, options: &KillRegionOptions) -
                 None
             }
         };
-        let at_ns = clock.tv_sec.unsigned_abs() * 1_000_000_000 + clock.tv_nsec.unsigned_abs();
-        load.fault_at(at_ns, "region").await?;
-        let back = |load: &Load| {
-            let hiccup = &load.latest()["hiccup"];
-            hiccup["players"].as_u64().unwrap_or(0) - hiccup["not_back"].as_u64().unwrap_or(0)
-        };
-        until(BACK_WITHIN, || async { back(load) >= players }).await;
-        let mut found = load.latest()["hiccup"].clone();
+        crowd.load.fault_at(at_ns, "region").await?;
+        crowd.back(players).await;
+        let mut found = crowd.load.latest()["hiccup"].clone();
         if options.how != "kill" {
             sleep(CONTINUE_AFTER).await;
             // Who was cut off hears from the store that its lease is another's, and may have ended already.
@@ -184,28 +111,6 @@ async fn lose(arena: &mut Arena, load: &mut Load, options: &KillRegionOptions) -
     Ok(runs)
 }
 
-/// Lets the bots compare accounts and leave; their last line.
-pub(super) async fn leave(load: &mut Load) -> Outcome<Value> {
-    procfs::signal(load.child.pid(), Signal::TERM);
-    match tokio::time::timeout(LEAVE_WITHIN, load.finished()).await {
-        Ok((_, last)) if !last["inputs_sent"].is_null() => Ok(last),
-        Ok((status, _)) => Err(format!("the bots ended ({status}) without a result").into()),
-        Err(_) => Err("the bots did not leave in time".to_owned().into()),
-    }
-}
-
-/// Whether `what` came true `within` the time.
-pub(super) async fn until<F: Future<Output = bool>>(within: Duration, mut what: impl FnMut() -> F) -> bool {
-    let deadline = Instant::now() + within;
-    while !what().await {
-        if Instant::now() > deadline {
-            return false;
-        }
-        sleep(LOOK_AGAIN).await;
-    }
-    true
-}
-
 fn has_warm_worker(status: &Value) -> bool {
     let workers = status["workers"].as_array().into_iter().flatten();
     workers.filter(|worker| worker["state"] == "ready" && worker["linked"] == true).count() > 0
@@ -213,7 +118,7 @@ fn has_warm_worker(status: &Value) -> bool {
 
 /// The region with most players.
 #[derive(Debug)]
-struct Crowd {
+struct Crowded {
     /// Process of its worker.
     pid: u32,
     players: u64,
@@ -257,12 +162,12 @@ fn nft(rules: &str) -> Outcome<()> {
 }
 
 /// Finds it in a status.
-fn crowded(status: &Value) -> Option<Crowd> {
+fn crowded(status: &Value) -> Option<Crowded> {
     let regions = status["regions"].as_array()?.iter();
     let region = regions.max_by_key(|region| region["players"].as_u64().unwrap_or(0))?;
     let players = region["players"].as_u64().filter(|players| *players > 0)?;
     let worker = status["workers"].as_array()?.iter().find(|worker| worker["worker"] == region["worker"])?;
-    Some(Crowd {
+    Some(Crowded {
         pid: u32::try_from(worker["pid"].as_u64()?).ok()?,
         players,
         step_ms: region["step_ms"].clone(),
@@ -272,6 +177,8 @@ fn crowded(status: &Value) -> Option<Crowd> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn figures(how: &str, back_s: f64, lost: u64) -> Value {

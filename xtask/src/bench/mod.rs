@@ -2,6 +2,7 @@
 //! and exactly one JSON object to standard output; of gorc, an array or a table.
 
 mod crossings;
+mod crowd;
 mod gorc;
 mod idle;
 mod kill_edge;
@@ -15,6 +16,7 @@ use clap::{Args, Subcommand};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use self::crowd::CrowdOptions;
 use crate::cargo::{self, Built, Profile};
 use crate::failure::Outcome;
 use crate::layout::{self, Drill, Plan, Ports};
@@ -159,27 +161,11 @@ pub(crate) struct KillRegionOptions {
     /// root, by nft). The last two are undone when play is back
     #[arg(long, default_value = "kill", value_parser = ["kill", "stop", "cut"])]
     how: String,
-    /// Where state is kept
-    #[arg(long, default_value = "sqlite")]
-    store: Store,
-    /// Players, all of them in one region
-    #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u64).range(1..=4000))]
-    players: u64,
+    #[command(flatten)]
+    crowd: CrowdOptions,
     /// So often in a row, each time the worker that took over before
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
     runs: u32,
-    /// What everybody carries, in bytes, about
-    #[arg(long, default_value_t = 4096)]
-    luggage_bytes: usize,
-    /// Pace of the players, metres per second
-    #[arg(long, default_value_t = 10.0)]
-    pace: f64,
-    /// Steps per second
-    #[arg(long, default_value_t = 30, value_parser = layout::parse_hz)]
-    hz: u32,
-    /// Leave data and logs in this folder
-    #[arg(long)]
-    data: Option<PathBuf>,
 }
 
 /// How an edge is lost.
@@ -194,24 +180,8 @@ pub(crate) struct KillEdgeOptions {
     /// The one that directs, or the one that follows; restarts begin with it
     #[arg(long, default_value = "directing", value_parser = ["directing", "following"])]
     which: String,
-    /// Where state is kept
-    #[arg(long, default_value = "sqlite")]
-    store: Store,
-    /// Players, half of them at each edge and all in one region
-    #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u64).range(2..=4000))]
-    players: u64,
-    /// What everybody carries, in bytes, about
-    #[arg(long, default_value_t = 4096)]
-    luggage_bytes: usize,
-    /// Pace of the players, metres per second
-    #[arg(long, default_value_t = 10.0)]
-    pace: f64,
-    /// Steps per second
-    #[arg(long, default_value_t = 30, value_parser = layout::parse_hz)]
-    hz: u32,
-    /// Leave data and logs in this folder
-    #[arg(long)]
-    data: Option<PathBuf>,
+    #[command(flatten)]
+    crowd: CrowdOptions,
 }
 
 /// Measures, and prints what was found. Where that breaks a promise the status is 1.
