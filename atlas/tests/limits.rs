@@ -31,6 +31,14 @@ fn reason(last: Option<ServerMessage>) -> ClosingReason {
     }
 }
 
+/// An edge has ended, and all of its players come here.
+#[tokio::test]
+async fn a_crowd_waits_for_its_handshakes() {
+    let world = World::start(|config| config.limits.handshakes = 1).await;
+    let crowd = within("everybody", futures_util::future::join_all((0..40).map(|_| world.connect()))).await;
+    assert_eq!(crowd.len(), 40, "nobody was turned away");
+}
+
 #[tokio::test]
 async fn every_step_before_the_hello_has_its_time() {
     let mut world = World::start(|config| {

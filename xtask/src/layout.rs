@@ -182,7 +182,6 @@ connections_per_address = 4096
 pending_per_address = 512
 new_connections_per_second = 500
 new_connections_burst = 1000
-handshakes = 512
 state_frames_per_second = {frames_hz}
 
 # The ball of every pitch.

@@ -22,6 +22,7 @@ pub(crate) struct Load {
     /// The process.
     pub(crate) child: Child,
     faults: Option<ChildStdin>,
+    faults_told: u32,
     lines: watch::Receiver<Value>,
     reader: JoinHandle<()>,
 }
@@ -116,7 +117,7 @@ impl Load {
             }
         });
         let faults = child.take_stdin();
-        Ok(Self { child, faults, lines, reader })
+        Ok(Self { child, faults, faults_told: 0, lines, reader })
     }
 
     /// Tells the bots of a fault that was caused at `at_ns` of the monotonic clock, and what is lost by it: `region`
@@ -124,7 +125,15 @@ impl Load {
     pub(crate) async fn fault_at(&mut self, at_ns: u64, lost: &str) -> Outcome<()> {
         let pipe = self.faults.as_mut().expect("it was started with a pipe");
         let told = pipe.write_all(format!("{at_ns} {lost}\n").as_bytes()).await;
-        told.map_err(|error| format!("the bots could not be told of a fault: {error}").into())
+        told.map_err(|error| format!("the bots could not be told of a fault: {error}"))?;
+        self.faults_told += 1;
+        Ok(())
+    }
+
+    /// What the last fault has cost so far; null while the bots have not said that they know of it.
+    pub(crate) fn hiccup(&self) -> Value {
+        let latest = self.lines.borrow();
+        if latest["faults"] == self.faults_told { latest["hiccup"].clone() } else { Value::Null }
     }
 
     /// The newest line; null before the first.

@@ -22,7 +22,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
@@ -97,13 +97,15 @@ async fn connection(
     handshakes: Arc<Semaphore>,
     admission: Admission,
 ) {
-    let Ok(handshake) = handshakes.try_acquire() else {
+    let until = Instant::now() + edge.config.limits.tls_timeout;
+    // Whoever comes with a crowd, such as all players of an edge that has ended, waits for its turn.
+    let Ok(Ok(handshake)) = timeout_at(until, handshakes.acquire()).await else {
         edge.figures.turned_away.inc();
         return;
     };
     let _ = stream.set_nodelay(true);
     let accept = tls.accept(Counted::new(stream));
-    let Ok(Ok(stream)) = timeout(edge.config.limits.tls_timeout, accept).await else {
+    let Ok(Ok(stream)) = timeout_at(until, accept).await else {
         return;
     };
     drop(handshake);

@@ -154,7 +154,11 @@ pub const SECTIONS: &[Section] = &[
                 "10",
                 "Messages that cannot be read, before the connection is closed.",
             ),
-            key("handshakes", "32", "TLS handshakes at the same time; more are refused."),
+            key(
+                "handshakes",
+                "32",
+                "TLS handshakes at the same time; more wait for their turn, within tls_timeout_ms.",
+            ),
             key("silent_seconds", "5", "A connection that sends nothing this long is closed."),
             key(
                 "slow_seconds",

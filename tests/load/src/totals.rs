@@ -126,7 +126,9 @@ pub struct Status {
     pub disconnects: u64,
     /// Ticks without a frame at the latest crossings.
     pub last_gaps: Vec<u64>,
-    /// What the latest fault that the bots were told of has cost so far.
+    /// Faults that the bots were told of.
+    pub faults: u32,
+    /// What the latest of them has cost so far.
     pub hiccup: Option<HiccupSummary>,
 }
 
@@ -242,6 +244,7 @@ impl Totals {
     pub fn status(&self, seconds: u64, frames_before: &mut u64) -> Status {
         let inner = self.lock();
         let frames_per_s = inner.sum.frames - std::mem::replace(frames_before, inner.sum.frames);
+        let fault = *self.faults.borrow();
         Status {
             seconds,
             players: inner.present,
@@ -249,7 +252,8 @@ impl Totals {
             crossings: inner.sum.crossings,
             disconnects: inner.sum.disconnects,
             last_gaps: inner.last_gaps.iter().copied().collect(),
-            hiccup: (*self.faults.borrow()).map(|fault| of_fault(&inner.hiccups, fault.number)),
+            faults: fault.map_or(0, |fault| fault.number),
+            hiccup: fault.map(|fault| of_fault(&inner.hiccups, fault.number)),
         }
     }
 

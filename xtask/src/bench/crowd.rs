@@ -100,7 +100,7 @@ impl Crowd {
     /// Waits until so many of those whom the last fault has touched are back, or the time for it is over.
     pub(super) async fn back(&self, players: u64) {
         let back = || {
-            let hiccup = &self.load.latest()["hiccup"];
+            let hiccup = self.load.hiccup();
             hiccup["players"].as_u64().unwrap_or(0) - hiccup["not_back"].as_u64().unwrap_or(0)
         };
         until(BACK_WITHIN, || async { back() >= players }).await;

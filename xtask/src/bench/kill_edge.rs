@@ -90,7 +90,7 @@ async fn end_one(crowd: &mut Crowd, place: usize, gracefully: bool) -> Outcome<V
     crowd.arena.tree.edge_again(place).await?;
     let restarted_s = since.elapsed().as_secs_f64();
     sleep(SETTLE).await;
-    let mut found = crowd.load.latest()["hiccup"].clone();
+    let mut found = crowd.load.hiccup();
     found["sessions_before"] = sessions.into();
     found["frames_per_s_before"] = frames_per_s;
     found["directed"] = directed.into();

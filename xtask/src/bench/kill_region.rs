@@ -91,7 +91,7 @@ async fn lose(crowd: &mut Crowd, options: &KillRegionOptions) -> Outcome<Vec<Val
         };
         crowd.load.fault_at(at_ns, "region").await?;
         crowd.back(players).await;
-        let mut found = crowd.load.latest()["hiccup"].clone();
+        let mut found = crowd.load.hiccup();
         if options.how != "kill" {
             sleep(CONTINUE_AFTER).await;
             // Who was cut off hears from the store that its lease is another's, and may have ended already.
