@@ -109,8 +109,8 @@ pub(crate) struct Track {
     oldest: i64,
     /// Step since which nothing changed.
     still_since: i64,
-    /// Step of the newest jump.
-    snap: i64,
+    /// Slots of the ring that were reached by a jump.
+    jumped: u64,
     /// Nothing will be told before the next change.
     quiet: bool,
     courses: [Course; 4],
@@ -130,7 +130,7 @@ impl Track {
             written: step,
             oldest: step,
             still_since: step,
-            snap: i64::MIN,
+            jumped: 0,
             quiet: false,
             courses: [Course::default(); 4],
             knots: [Knot { tick: Tick(0), place: [0; 3], velocity: [0; 3], yaw: 0, own_yaw: true }; 4],
@@ -181,7 +181,7 @@ impl Track {
 
     /// Metres of the last step.
     pub(crate) fn last_step(&self) -> [f32; 3] {
-        if self.quiet || self.snap == self.newest {
+        if self.quiet || self.is_jump(self.newest) {
             [0.0; 3]
         } else {
             self.slope(self.newest - 1, self.newest)
@@ -190,7 +190,7 @@ impl Track {
 
     /// Where it was at a step that is remembered with the one before it, and metres of that step.
     pub(crate) fn past(&self, step: i64) -> Option<([f32; 3], [f32; 3])> {
-        if step <= self.oldest || step > self.written || self.snap == step {
+        if step <= self.oldest || step > self.written || self.is_jump(step) {
             return None;
         }
         Some((self.ring[slot(step)].at, self.slope(step - 1, step)))
@@ -231,25 +231,38 @@ impl Track {
         let missing = step - before;
         for n in 1..missing.min(RING as i64) {
             let past = if snap { last } else { between(&last, at, yaw, n as f32 / missing as f32) };
-            self.ring[slot(before + n)] = past;
+            self.put(before + n, past, false);
         }
         if missing >= RING as i64 {
             self.oldest = step;
         }
-        self.ring[slot(step)] = Past { at, yaw };
+        self.put(step, Past { at, yaw }, snap);
         (self.newest, self.written, self.still_since) = (step, step, step);
         self.oldest = self.oldest.max(step - RING as i64 + 1);
-        if snap {
-            self.snap = step;
-        }
         self.quiet = false;
+    }
+
+    fn put(&mut self, step: i64, past: Past, snap: bool) {
+        let slot = slot(step);
+        self.ring[slot] = past;
+        self.jumped = self.jumped & !(1 << slot) | u64::from(snap) << slot;
+    }
+
+    fn is_jump(&self, step: i64) -> bool {
+        self.jumped >> slot(step) & 1 != 0
+    }
+
+    /// The jumps that are remembered of the steps after `from` up to `to`.
+    fn jumps(&self, from: i64, to: i64) -> impl DoubleEndedIterator<Item = i64> {
+        let first = if self.jumped == 0 { to + 1 } else { from.max(self.oldest) + 1 };
+        (first..=to).filter(|step| self.is_jump(*step))
     }
 
     /// Writes `past` up to `step`.
     fn fill(&mut self, step: i64, past: Past) {
         let first = (self.written + 1).max(step - RING as i64 + 1);
         for n in first..=step {
-            self.ring[slot(n)] = past;
+            self.put(n, past, false);
         }
         self.written = self.written.max(step);
         self.oldest = self.oldest.max(step - RING as i64 + 1);
@@ -277,7 +290,7 @@ impl Track {
         let bound = pace.bound * clock.scale;
         if !clock.suppress {
             if self.newest > course.knot && (self.still_since > course.knot || course.velocity != [0.0; 3]) {
-                let snap = self.snap > course.knot;
+                let snap = self.jumps(course.knot, self.newest).next().is_some();
                 let velocity = if snap { [0.0; 3] } else { self.slope(self.newest - 1, self.newest) };
                 self.tie(channel, self.newest, velocity, clock);
                 self.courses[channel].checked = self.newest;
@@ -288,8 +301,9 @@ impl Track {
         let upper = self.written.min(self.newest);
         let hi = (clock.now + pace.period - pace.delay).min(upper);
         let mut step = (course.checked + 1).max(self.oldest);
-        let jumped = self.snap > course.knot && self.snap <= hi;
-        let limit = if self.snap > course.knot { self.snap - 1 } else { hi };
+        let (jump, last_jump) =
+            (self.jumps(course.knot, upper).next(), self.jumps(course.knot, hi).next_back());
+        let limit = jump.map_or(hi, |jump| jump - 1);
         while step <= hi.min(limit) {
             let past = &self.ring[slot(step)];
             if squared(&course.at(step), &past.at) > bound * bound
@@ -299,10 +313,11 @@ impl Track {
             }
             step += 1;
         }
-        if jumped {
-            let velocity = self.slope(self.snap, upper.min(self.snap + 2));
-            self.tie(channel, self.snap, velocity, clock);
-            self.courses[channel].checked = self.snap;
+        // One knot a chance: of several jumps that are to be drawn before the next, the last.
+        if let Some(jump) = last_jump {
+            let until = self.jumps(jump, upper).next().map_or(upper, |next| next - 1);
+            self.tie(channel, jump, self.slope(jump, until.min(jump + 2)), clock);
+            self.courses[channel].checked = jump;
             return 0x11 << channel;
         }
         if step > hi {
@@ -312,7 +327,7 @@ impl Track {
         if step > limit {
             return 0;
         }
-        let upper = if self.snap > course.knot { upper.min(self.snap - 1) } else { upper };
+        let upper = jump.map_or(upper, |jump| upper.min(jump - 1));
         let start = (clock.now - pace.delay).max(course.knot);
         let line = Line { from: course.at(start), start, bad: step, hi, upper, bound };
         let knot = self.furthest(channel, &line, pace, clock);
@@ -353,7 +368,8 @@ impl Track {
             return self.slope(knot, upper);
         }
         let base = (pace.period / 2).clamp(1, 4);
-        self.slope((knot - base).max(self.oldest.max(self.snap)), knot)
+        let from = self.jumps(knot - base, knot).next_back().unwrap_or(knot - base);
+        self.slope(from, knot)
     }
 
     /// What came to rest is told exactly, and what was told exactly is done.

@@ -157,6 +157,35 @@ proptest! {
         }
     }
 
+    /// What jumps again before the first jump is drawn, as often as the channel can tell it, never glides.
+    #[test]
+    fn jumps_are_drawn_as_jumps(
+        distance in 0.0..900.0, gaps in prop::collection::vec(0_u64..12, 1..20), stride in 1.0..5.0,
+    ) {
+        let mut gorc = Gorc::new(rate(), schema());
+        gorc.add_observer(ObserverId(OBSERVER), client(place(distance, 0.0, 0.0)));
+        gorc.spawn(object(1, 0, pose(0.0, 0.0, 0.0)));
+        let mut receiver = Receiver::default();
+        step(&mut gorc, 0, OBSERVER, &mut receiver).unwrap();
+        let Some(channel) = gorc.held(ObserverId(OBSERVER), entity(1)) else { return Ok(()) };
+        let spec = &SPECS[usize::from(channel)];
+        let period = spec.period_ticks() / rate().step();
+        let mut jumps = vec![1];
+        for gap in &gaps {
+            jumps.push(jumps.last().unwrap() + period + gap);
+        }
+        let at = |step: u64| place(0.0, stride * (jumps.partition_point(|jump| *jump <= step) % 2) as f64, 0.0);
+        for now in 1..jumps.last().unwrap() + 90 {
+            let tick = now * rate().step();
+            gorc.sample(entity(1), Tick(tick), &Pose::at(at(now)), jumps.contains(&now));
+            step(&mut gorc, tick, OBSERVER, &mut receiver);
+            let Some(drawn) = tick.checked_sub(delay(channel, rate())) else { continue };
+            let error = receiver.error(entity(1), drawn, &at(drawn / rate().step()));
+            let bound = f64::from(spec.precision_cm) / 100.0;
+            prop_assert!(error <= bound + 0.005, "{} m at tick {} on channel {}", error, drawn, channel);
+        }
+    }
+
     /// Fields reach whoever holds their channel, whatever steps had no credit, within a period.
     #[test]
     fn fields_arrive(

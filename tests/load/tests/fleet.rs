@@ -28,6 +28,9 @@ const CROSS_EVERY: u64 = 20;
 
 /// Frames of a player after which it is out of the bad world for a moment.
 const HIDDEN: std::ops::Range<u64> = 70..75;
+/// Metres from where a player was to be by its own word: the world, or whoever moves, was starved in
+/// between. What it shows then is a jump, which no curve can follow within its bound.
+const SURPRISE: f64 = 0.3;
 /// What the bad world adds to all places it shows to every other player, in metres.
 const WRONG_BY: f64 = 4.0;
 
@@ -44,6 +47,8 @@ struct Field {
 
 struct Player {
     pose: Pose,
+    /// Where it was to be at the next tick, as of the last.
+    expected: Position,
     frames: u64,
     /// Bodies of ticks at which other connections woke first.
     waiting: VecDeque<(Tick, Vec<u8>)>,
@@ -126,7 +131,15 @@ impl Field {
     fn join(&mut self, seat: &Seat, spawn: Option<[f64; 3]>) -> ServerMessage {
         let pose = Pose::at(spawn.and_then(Position::from_metres).unwrap_or_default());
         let account = Account { chain: 0xcbf2_9ce4_8422_2325, count: 0, last_seq: 0, skipped: 0 };
-        let player = Player { pose, frames: 0, waiting: VecDeque::new(), account, durable: 0, events: 0 };
+        let player = Player {
+            pose,
+            expected: pose.position,
+            frames: 0,
+            waiting: VecDeque::new(),
+            account,
+            durable: 0,
+            events: 0,
+        };
         self.players.insert(seat.number, player);
         let spelling = match seat.spelling {
             Spelling::Binary => gorc::Spelling::Binary,
@@ -182,7 +195,13 @@ impl Field {
                 if *bad && HIDDEN.contains(&player.frames) {
                     gorc.despawn(entity, LeaveReason::OutOfRange);
                 } else if gorc.contains(entity) {
-                    gorc.sample(entity, *tick, &pose, false);
+                    let jumped = player.pose.position.distance(&player.expected) > SURPRISE;
+                    eprintln!(
+                        "SAMPLE {entity} {tick} {:?} {:?} {jumped} {odd}",
+                        pose.position.metres(),
+                        pose.velocity
+                    );
+                    gorc.sample(entity, *tick, &pose, jumped);
                 } else {
                     gorc.spawn(NewObject {
                         entity,
@@ -196,6 +215,12 @@ impl Field {
                 }
                 gorc.move_observer(ObserverId(*number), Anchor::Point(pose.position));
             }
+        }
+        for player in players.values_mut() {
+            let step = player.pose.velocity.map(|axis| f64::from(axis) / 30.0);
+            player.expected = player.pose.position.moved(step);
+        }
+        for gorc in shown.iter_mut() {
             gorc.step(*tick, &mut |_| true, &mut |observer, body| {
                 let player = players.get_mut(&observer.0).expect("who leaves looks no longer");
                 player.waiting.push_back((*tick, body.to_vec()));
