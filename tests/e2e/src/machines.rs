@@ -1,4 +1,7 @@
 //! Machines of their own for region servers: network namespaces, joined by a bridge. Cables can be pulled.
+//!
+//! The bridge has a namespace of its own, too: what filters the bridges of this machine (Docker's rules do) does
+//! not reach it.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -42,13 +45,17 @@ impl Machines {
 
     fn wire(&self) -> Result<(), String> {
         let Self { name, net, .. } = self;
-        ip(&format!("link add {name} type bridge"))?;
+        ip(&format!("netns add {name}-bridge"))?;
+        ip(&format!("-n {name}-bridge link add bridge type bridge"))?;
+        ip(&format!("-n {name}-bridge link set bridge up"))?;
+        ip(&format!("link add {name} type veth peer name host netns {name}-bridge"))?;
+        ip(&format!("-n {name}-bridge link set host master bridge up"))?;
         ip(&format!("addr add {net}.1/24 dev {name}"))?;
         ip(&format!("link set {name} up"))?;
         for n in 1..=self.count {
             ip(&format!("netns add {name}-{n}"))?;
-            ip(&format!("link add {name}c{n} type veth peer name eth0 netns {name}-{n}"))?;
-            ip(&format!("link set {name}c{n} master {name} up"))?;
+            ip(&format!("-n {name}-bridge link add cable{n} type veth peer name eth0 netns {name}-{n}"))?;
+            ip(&format!("-n {name}-bridge link set cable{n} master bridge up"))?;
             ip(&format!("-n {name}-{n} addr add {net}.{}/24 dev eth0", n + 1))?;
             ip(&format!("-n {name}-{n} link set eth0 up"))?;
             ip(&format!("-n {name}-{n} link set lo up"))?;
@@ -90,12 +97,12 @@ impl Machines {
 
     /// Pulls the cable of a machine: nothing gets there or from there.
     pub fn pull_cable(&self, machine: u8) {
-        ip(&format!("link set {}c{machine} down", self.name)).expect("the machine is there");
+        ip(&format!("-n {}-bridge link set cable{machine} down", self.name)).expect("the machine is there");
     }
 
     /// Plugs it in again.
     pub fn plug_in(&self, machine: u8) {
-        ip(&format!("link set {}c{machine} up", self.name)).expect("the machine is there");
+        ip(&format!("-n {}-bridge link set cable{machine} up", self.name)).expect("the machine is there");
     }
 
     fn remove(&self) {
@@ -103,6 +110,8 @@ impl Machines {
             // The other end of its cable goes with it, if there is one.
             let _ = ip(&format!("netns del {}-{n}", self.name));
         }
+        let _ = ip(&format!("netns del {}-bridge", self.name));
+        // As a rule it went with its other end.
         let _ = ip(&format!("link del {}", self.name));
     }
 }
