@@ -15,6 +15,7 @@ use horizon_handoff::silence::{SILENCE, Watch};
 use horizon_model::{Epoch, RegionId, WorkerId};
 use horizon_protocol::link::{Band, EdgeToEdge, EdgeToRegion, Lane, Registration, Summary};
 use horizon_service::clock::boot_time;
+use horizon_service::processes::visible;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 
@@ -95,6 +96,7 @@ impl Hub {
         let settings = Settings {
             warm_workers: config.warm_workers,
             max_workers: config.max_workers,
+            starts_workers: config.start_workers,
             grace: config.grace,
             place_within: config.place_within,
             settle: settled_at,
@@ -156,7 +158,8 @@ impl Hub {
             }
             ToHub::Exited(pid) => {
                 // The other end of a dead process's link would only notice by a timeout.
-                let dead = self.director.workers().find(|(_, worker)| worker.pid == pid).map(|(&id, _)| id);
+                let dead =
+                    self.director.workers().find(|(_, worker)| worker.pid == Some(pid)).map(|(&id, _)| id);
                 if let Some(link) = dead.and_then(|id| self.links.remove(&id)) {
                     link.close();
                 }
@@ -229,8 +232,9 @@ impl Hub {
     }
 
     fn registered(&mut self, registration: Registration, link: Arc<WorkerLink>) {
-        let Registration { worker, endpoint, pid, serving, grid_ns, .. } = registration;
-        tracing::info!(%worker, pid, %endpoint, serving = ?serving.as_ref().map(|p| p.region), "worker registered");
+        let Registration { worker, endpoint, pid, processes, bounds, serving, grid_ns, .. } = registration;
+        let pid = (processes == visible()).then_some(pid);
+        tracing::info!(%worker, ?pid, %endpoint, serving = ?serving.as_ref().map(|p| p.region), "worker registered");
         if let Some(grid) = grid_ns.map(Duration::from_nanos) {
             let now = boot_time();
             let best = self.clock_brought.is_none_or(|(known, at)| known + now.saturating_sub(at) < grid);
@@ -245,12 +249,14 @@ impl Hub {
         if !in_step {
             tracing::warn!(%worker, "a worker follows another clock");
         }
-        self.provisioner.watch(pid);
+        if let Some(pid) = pid {
+            self.provisioner.watch(pid);
+        }
         let _ = link.send(Lane::Control, &EdgeToRegion::Edges(self.peers.addresses()));
         if let Some(old) = self.links.insert(worker, link) {
             old.close();
         }
-        self.direct(Input::Registered { worker, pid, endpoint, serving, in_step });
+        self.direct(Input::Registered { worker, pid, endpoint, bounds, serving, in_step });
         self.settle();
     }
 
@@ -342,6 +348,12 @@ impl Hub {
             Output::Kill { pid, missed } => {
                 tracing::warn!(pid, missed, "a worker is ended by force");
                 self.provisioner.kill(pid);
+            }
+            Output::Forget { worker, missed } => {
+                tracing::warn!(%worker, missed, "a worker out of reach does not count any more");
+                if let Some(link) = self.links.remove(&worker) {
+                    link.close();
+                }
             }
             Output::Place { worker, region, .. } => {
                 let map = self.edge.config.world.map.clone();

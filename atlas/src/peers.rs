@@ -78,10 +78,9 @@ struct Dialled {
 }
 
 impl Peers {
-    /// Dials those that the configuration names.
-    pub fn new(edge: Arc<Edge>, node: Arc<Node>) -> Self {
+    /// Dials those that the configuration names, but for the `own` address.
+    pub fn new(edge: Arc<Edge>, node: Arc<Node>, own: String) -> Self {
         let atlas = &edge.config.atlas;
-        let own = atlas.advertise.clone().unwrap_or_else(|| node.local_addr().to_string());
         let configured = atlas.edges.iter().filter(|address| **address != own).cloned().collect();
         let mut peers = Self { edge, node, own, configured, met: BTreeMap::new(), dialled: BTreeMap::new() };
         peers.dial();

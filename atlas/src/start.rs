@@ -146,7 +146,8 @@ impl Atlas {
             config,
         });
         let Provision { provisioner, exits } = provide(node.local_addr());
-        let peers = Peers::new(edge.clone(), node.clone());
+        let own = own_address(&edge.config, node.local_addr()).await;
+        let peers = Peers::new(edge.clone(), node.clone(), own);
         let hub = Hub::new(edge.clone(), peers, provisioner, inbox, routes, ClockStart { stored, holders });
         let (stop, stopping) = watch::channel(false);
         let tasks = vec![
@@ -207,6 +208,28 @@ impl Atlas {
 
 fn listen(address: SocketAddr) -> Result<TcpListener, ListenError> {
     front::listen(address).map_err(|source| ListenError::new(address, "[atlas] listen", source))
+}
+
+/// What others are told to dial. Where the link listens on all addresses it is the entry of `[atlas] edges`
+/// that means this machine and this port: with one configuration for several containers, each finds its own.
+async fn own_address(config: &Horizon, local: SocketAddr) -> String {
+    if let Some(advertised) = &config.atlas.advertise {
+        return advertised.clone();
+    }
+    if local.ip().is_unspecified() {
+        for edge in &config.atlas.edges {
+            let Ok(mut addresses) = tokio::net::lookup_host(edge).await else { continue };
+            // Only an address of this machine can be bound.
+            let here = |of: SocketAddr| std::net::UdpSocket::bind((of.ip(), 0)).is_ok();
+            if addresses.any(|of| of.port() == local.port() && here(of)) {
+                return edge.clone();
+            }
+        }
+        if !config.atlas.edges.is_empty() {
+            tracing::warn!(%local, "no entry of [atlas] edges is this machine: others cannot be told where it is");
+        }
+    }
+    local.to_string()
 }
 
 /// Nine tenths of the descriptors that the process may open, less a reserve.

@@ -1,6 +1,6 @@
 //! One open link.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -30,6 +30,8 @@ pub struct Peer {
     pub role: Role,
     /// Where it is.
     pub address: SocketAddr,
+    /// Under which address of this machine it is reached, where the system says.
+    pub through: Option<IpAddr>,
     /// To send. Clones share the link.
     pub sender: PeerSender,
     /// To receive.
@@ -79,14 +81,14 @@ impl Peer {
             connection: connection.clone(),
         });
         let frames = reader::start(connection.clone());
-        let address = connection.remote_address();
+        let (address, through) = (connection.remote_address(), connection.local_ip());
         tokio::spawn(async move {
             let reason = connection.closed().await;
             closed.store(true, Ordering::Release);
             tracing::debug!(?role, %address, %reason, "link closed");
         });
         let sender = PeerSender { shared: Arc::clone(&shared) };
-        Self { role, address, sender, receiver: PeerReceiver { frames, shared } }
+        Self { role, address, through, sender, receiver: PeerReceiver { frames, shared } }
     }
 }
 

@@ -102,8 +102,19 @@ impl Load {
         logs: &Path,
         append: bool,
     ) -> Outcome<Self> {
+        Self::connect(built, (&configuration.socket(), &configuration.authority), order, logs, append)
+    }
+
+    /// Starts the bots at an edge's address, which a certificate of this authority's file belongs to.
+    pub(crate) fn connect(
+        built: &Built,
+        (url, authority): (&str, &Path),
+        order: &Order,
+        logs: &Path,
+        append: bool,
+    ) -> Outcome<Self> {
         let mut command = Command::new(built.program("load"));
-        command.args(["--url", &configuration.socket(), "--status", "--ca"]).arg(&configuration.authority);
+        command.args(["--url", url, "--status", "--ca"]).arg(authority);
         command.args(&order.words);
         let mut child = Child::start("load", &mut command, logs, append, true)?;
         let stdout = child.take_stdout().expect("it was started with a pipe");

@@ -4,6 +4,7 @@
 //!   run ───┐                  ┌─▶ store ─┐   (or a redis-server)
 //!   bench ─┴─▶ layout ─▶ tree ┼─▶ atlas ─┴─▶ region servers
 //!              (one folder)   └─▶ load (bots)
+//!   compose ─▶ docker, and load
 //!   model, sim, test, check ─▶ cargo
 //! ```
 //!
@@ -14,6 +15,7 @@ mod bench;
 mod cargo;
 mod chaos;
 mod child;
+mod compose;
 mod configuration;
 mod failure;
 mod http;
@@ -55,6 +57,8 @@ enum Command {
     Model(model::Options),
     /// Kills, stops and cuts real processes at exact steps of a crossing, each with a control; one JSON object
     Chaos(chaos::Options),
+    /// Tries the world of docker-compose.yml on a real engine: up, kills, scaling, restarts, down
+    Compose(compose::Options),
     /// Simulates whole worlds with faults on virtual time, one for each seed
     Sim(sim::Options),
     /// Everything that has to be green: format, lints, build, tests, end-to-end tests
@@ -73,6 +77,7 @@ fn main() -> ExitCode {
                 Command::Bench { what } => bench::run(what).await,
                 Command::Model(options) => model::explore(&options),
                 Command::Chaos(options) => chaos::run(&options),
+                Command::Compose(options) => compose::run(&options).await,
                 Command::Sim(options) => sim::sim(&options),
                 Command::Test(options) => test::test(&options),
                 Command::Check => test::check(),

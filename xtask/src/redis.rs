@@ -17,7 +17,7 @@ use crate::failure::{Failure, Outcome};
 pub(crate) const REDIS: &str = "redis-server";
 /// The user of the world's processes; the server lets in nobody else.
 const USER: &str = "horizon";
-/// What that user may do, as docs/operations.md says.
+/// What that user may do, as docs/operating.md says.
 const RIGHTS: &str = "resetchannels -@all +info +config|get +script|load +evalsha +time +get +set +del \
                       +exists +hget +hset +hmget +hgetall +hdel";
 /// The longest path of a socket that Linux takes, in bytes.

@@ -11,6 +11,7 @@ use horizon_atlas::provision::ProcessProvisioner;
 use horizon_atlas::{Atlas, Provision};
 use horizon_link::pki;
 use horizon_service::config::Horizon;
+use horizon_service::health::{self, Question};
 use horizon_service::{exit, logging, signals};
 use tokio::sync::mpsc;
 
@@ -38,6 +39,9 @@ struct Arguments {
     /// Where to serve health, metrics and the API [default: [atlas] admin of the configuration]
     #[arg(long, value_name = "ADDRESS")]
     admin: Option<SocketAddr>,
+    /// Ask the Atlas that runs here with this configuration, and end: alive or ready.
+    #[arg(long, value_name = "QUESTION")]
+    ask: Option<Question>,
 }
 
 pub(crate) fn main() {
@@ -53,6 +57,9 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     atlas.listen = arguments.listen.unwrap_or(atlas.listen);
     atlas.link = arguments.link.unwrap_or(atlas.link);
     atlas.admin = arguments.admin.unwrap_or(atlas.admin);
+    if let Some(question) = arguments.ask {
+        return Ok(health::ask(config.atlas.admin, question)?);
+    }
     logging::init(&config.log)?;
     if !config.paths.pki.join("ca.pem").exists() {
         tracing::info!(folder = %config.paths.pki.display(), "creating a development authority");

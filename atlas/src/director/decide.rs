@@ -9,21 +9,29 @@ use super::{
 
 impl Director {
     pub(super) fn end_the_overdue(&mut self, now: Duration, out: &mut Vec<Output>) {
-        let mut unlinked = Vec::new();
+        let (mut unlinked, mut unreachable) = (Vec::new(), Vec::new());
         for (&id, worker) in &mut self.workers {
             if let Some((at, missed)) = worker.deadline(self.settings.place_within)
                 && at <= now
             {
+                let Some(pid) = worker.pid else {
+                    unreachable.push(id);
+                    out.push(Output::Forget { worker: id, missed });
+                    continue;
+                };
                 if let WorkerState::Serving(region) = worker.state {
                     unlinked.push((region, id));
                 }
-                out.push(Output::Kill { pid: worker.pid, missed });
+                out.push(Output::Kill { pid, missed });
                 worker.postpone(now);
             }
         }
         // Its process may be out of reach, too, but its region is not.
         for (region, id) in unlinked {
             self.fence(now, region, id, out);
+        }
+        for id in unreachable {
+            self.forget(id, out);
         }
         for (&pid, since) in &mut self.starting {
             if *since + START_PATIENCE <= now {
@@ -63,8 +71,12 @@ impl Director {
         let mut wanted: Vec<_> = self.regions.values().filter_map(Region::waiting).collect();
         wanted.sort_unstable();
         for (_, region, why) in wanted {
-            let Some((&id, worker)) = self.workers.iter_mut().find(|(_, worker)| worker.is_free()) else {
-                return;
+            let corners = self.boxes[&region];
+            let fit =
+                self.workers.iter_mut().filter(|(_, worker)| worker.is_free() && worker.serves(corners));
+            // Whoever can do nothing else first.
+            let Some((&id, worker)) = fit.min_by_key(|(_, worker)| worker.bounds.is_none()) else {
+                continue;
             };
             worker.state = WorkerState::Placing { region, since: now };
             let entry = self.regions.get_mut(&region).expect("listed a moment ago");
@@ -76,6 +88,9 @@ impl Director {
     pub(super) fn spawn_the_missing(&mut self, out: &mut Vec<Output>) {
         let waiting = self.regions.values().filter(|region| region.waiting().is_some()).count();
         let free = self.workers.values().filter(|worker| worker.is_free()).count();
+        if !self.settings.starts_workers {
+            return;
+        }
         let needed = waiting + self.settings.warm_workers.saturating_sub(free);
         while self.starting() < needed
             && self.workers.len() + self.starting() < self.settings.max_workers
@@ -102,7 +117,7 @@ impl Director {
                 entry.postpone_retiring(now + LINK_PATIENCE);
                 continue;
             };
-            let exit = spare >= self.settings.warm_workers;
+            let exit = self.settings.starts_workers && spare >= self.settings.warm_workers;
             worker.state = WorkerState::Retiring { region, exit, since: now };
             entry.retire(id);
             out.push(Output::Retire { worker: id, region: Some(region), exit });
@@ -129,7 +144,8 @@ impl Director {
             out.push(Output::Retire { worker: id, region, exit: true });
         }
         if self.shutdown_by.is_some_and(|by| by <= now) {
-            let pids = self.workers.values().map(|worker| worker.pid).chain(self.starting.keys().copied());
+            let pids =
+                self.workers.values().filter_map(|worker| worker.pid).chain(self.starting.keys().copied());
             out.extend(pids.map(|pid| Output::Kill { pid, missed: "end of the world" }));
             self.shutdown_by = Some(now + SHUTDOWN_PATIENCE);
         }

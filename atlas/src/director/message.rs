@@ -30,10 +30,12 @@ pub enum Input {
     Registered {
         /// This life of the process.
         worker: WorkerId,
-        /// Its process id.
-        pid: u32,
+        /// Its process id; none where its process is out of reach, in another container or on another machine.
+        pid: Option<u32>,
         /// Link address for others.
         endpoint: String,
+        /// It serves only regions within this box: x and y of two corners, metres.
+        bounds: Option<[f64; 4]>,
         /// What it serves already.
         serving: Option<Placement>,
         /// Whether it follows this edge's clock, or none yet. One that follows another clock could only
@@ -100,6 +102,14 @@ pub enum Output {
     Kill {
         /// Its process id.
         pid: u32,
+        /// Because it did not do this in time.
+        missed: &'static str,
+    },
+    /// Close the link to a worker whose process is out of reach, and count it no more. If it lives it registers
+    /// again.
+    Forget {
+        /// Who.
+        worker: WorkerId,
         /// Because it did not do this in time.
         missed: &'static str,
     },

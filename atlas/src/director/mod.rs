@@ -75,6 +75,9 @@ pub struct Settings {
     pub warm_workers: usize,
     /// Processes at most, all states together.
     pub max_workers: usize,
+    /// Whether processes are started and ended here. Where they are not, whoever does it decides how many
+    /// there are, and a worker that has given back its region stays.
+    pub starts_workers: bool,
     /// An idle region retires after this long, unless somebody is expected.
     pub grace: Duration,
     /// A worker has this long to take over a region before it is given up for another.
@@ -93,6 +96,8 @@ pub struct Director {
     requested: usize,
     regions: BTreeMap<RegionId, Region>,
     neighbours: BTreeMap<RegionId, Vec<RegionId>>,
+    /// Lower and upper corner of each region, metres.
+    boxes: BTreeMap<RegionId, ([f64; 2], [f64; 2])>,
     learned: EnsureModel,
     spawn_failures: u32,
     spawn_not_before: Option<Duration>,
@@ -114,6 +119,7 @@ impl Director {
             requested: 0,
             regions: map.regions().map(|region| (region, Region::new(region))).collect(),
             neighbours: map.regions().map(|region| (region, map.neighbours_within(region, 0.0))).collect(),
+            boxes: map.regions().filter_map(|region| Some((region, map.bounds(region)?))).collect(),
             learned: EnsureModel::new(),
             spawn_failures: 0,
             spawn_not_before: None,
@@ -152,9 +158,10 @@ impl Director {
                 self.requested = self.requested.saturating_sub(1);
                 self.postpone_spawning(now);
             }
-            Input::Registered { worker, pid, endpoint, serving, in_step } => {
+            Input::Registered { worker, pid, endpoint, bounds, serving, in_step } => {
                 let ends = serving.is_none() && !in_step && self.leads;
-                self.registered(now, worker, pid, endpoint, serving, &mut out);
+                let entry = Worker { pid, endpoint, bounds, state: WorkerState::Ready, unlinked_since: None };
+                self.registered(now, worker, entry, serving, &mut out);
                 if ends && let Some(entry) = self.workers.get_mut(&worker).filter(|entry| entry.is_free()) {
                     entry.state = WorkerState::Draining { since: now };
                     out.push(Output::Retire { worker, region: None, exit: true });
@@ -278,12 +285,11 @@ impl Director {
         &mut self,
         now: Duration,
         id: WorkerId,
-        pid: u32,
-        endpoint: String,
+        entry: Worker,
         serving: Option<Placement>,
         out: &mut Vec<Output>,
     ) {
-        if self.starting.remove(&pid).is_some() {
+        if entry.pid.is_some_and(|pid| self.starting.remove(&pid).is_some()) {
             self.spawn_failures = 0;
             self.spawn_not_before = None;
         }
@@ -323,18 +329,22 @@ impl Director {
                 Some(WorkerState::Ready) | None => WorkerState::Ready,
             },
         };
-        self.workers.insert(id, Worker { pid, endpoint, state, unlinked_since: None });
+        self.workers.insert(id, Worker { state, ..entry });
     }
 
     fn exited(&mut self, now: Duration, pid: u32, out: &mut Vec<Output>) {
         if self.starting.remove(&pid).is_some() {
             self.postpone_spawning(now);
         }
-        let Some(id) = self.workers.iter().find(|(_, w)| w.pid == pid).map(|(&id, _)| id) else {
+        let Some(id) = self.workers.iter().find(|(_, w)| w.pid == Some(pid)).map(|(&id, _)| id) else {
             return;
         };
-        let worker = self.workers.remove(&id).expect("found by its process id");
-        if let Some(region) = worker.region() {
+        self.forget(id, out);
+    }
+
+    /// The worker is gone, or nobody can tell.
+    fn forget(&mut self, id: WorkerId, out: &mut Vec<Output>) {
+        if let Some(region) = self.workers.remove(&id).and_then(|worker| worker.region()) {
             self.give_up(region, id, out);
         }
     }

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod elsewhere;
 mod following;
 
 const GRACE: Duration = Duration::from_secs(3);
@@ -16,7 +17,14 @@ fn map() -> RegionMap {
 
 fn settings(warm_workers: usize) -> Settings {
     let place_within = Duration::from_secs(5);
-    Settings { warm_workers, max_workers: 4, grace: GRACE, place_within, settle: Duration::ZERO }
+    Settings {
+        warm_workers,
+        max_workers: 4,
+        starts_workers: true,
+        grace: GRACE,
+        place_within,
+        settle: Duration::ZERO,
+    }
 }
 
 fn ms(n: u64) -> Duration {
@@ -34,7 +42,14 @@ fn placement(region: u16, worker: u64, lease: u64) -> Placement {
 
 fn registered(worker: u64, serving: Option<Placement>) -> Input {
     let endpoint = format!("127.0.0.1:{worker}");
-    Input::Registered { worker: WorkerId(worker), pid: worker as u32, endpoint, serving, in_step: true }
+    Input::Registered {
+        worker: WorkerId(worker),
+        pid: Some(worker as u32),
+        endpoint,
+        bounds: None,
+        serving,
+        in_step: true,
+    }
 }
 
 fn ensure(region: u16, why: Why) -> Input {
@@ -48,7 +63,12 @@ fn place(worker: u64, region: u16, why: Why) -> Output {
 /// Feeds `steps` and compares every output but the announcements.
 #[track_caller]
 fn check(what: &str, warm: usize, steps: &[(u64, Input)], expected: &[Output]) -> Director {
-    let mut director = Director::new(settings(warm), &map());
+    check_with(what, settings(warm), steps, expected)
+}
+
+#[track_caller]
+fn check_with(what: &str, settings: Settings, steps: &[(u64, Input)], expected: &[Output]) -> Director {
+    let mut director = Director::new(settings, &map());
     let mut seen = Vec::new();
     for (at, input) in steps {
         let outputs = director.handle(ms(*at), input.clone());
@@ -196,8 +216,8 @@ fn the_end_of_the_world_waits_for_everybody() {
 #[test]
 fn a_worker_of_another_clock_serves_what_it_has_and_nothing_new() {
     let of_another_clock = |serving| match registered(7, serving) {
-        Input::Registered { worker, pid, endpoint, serving, .. } => {
-            Input::Registered { worker, pid, endpoint, serving, in_step: false }
+        Input::Registered { worker, pid, endpoint, bounds, serving, .. } => {
+            Input::Registered { worker, pid, endpoint, bounds, serving, in_step: false }
         }
         other => other,
     };
@@ -448,7 +468,7 @@ proptest! {
                 Step::Ensure(region) => vec![ensure(region, Why::Player)],
                 Step::Obey => outside.obey(false, &mut spawned),
                 Step::Refuse => outside.obey(true, &mut spawned),
-                Step::Crash(n) => match director.workers().nth(n).map(|(_, w)| w.pid) {
+                Step::Crash(n) => match director.workers().nth(n).and_then(|(_, w)| w.pid) {
                     Some(pid) => outside.crash(pid),
                     None => Vec::new(),
                 },

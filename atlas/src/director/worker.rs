@@ -56,12 +56,14 @@ impl WorkerState {
 }
 
 /// One registered process.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Worker {
-    /// Process id.
-    pub pid: u32,
+    /// Process id; none where the process is out of reach.
+    pub pid: Option<u32>,
     /// Link address for others.
     pub endpoint: String,
+    /// It serves only regions within this box: x and y of the lower corner, then of the upper one, metres.
+    pub bounds: Option<[f64; 4]>,
     /// What it is doing.
     pub state: WorkerState,
     /// Since when its link is gone; `None` while it is there.
@@ -72,6 +74,12 @@ impl Worker {
     /// Whether it can be given a region now.
     pub fn is_free(&self) -> bool {
         self.state == WorkerState::Ready && self.unlinked_since.is_none()
+    }
+
+    /// Whether it serves regions with these corners, metres.
+    pub(super) fn serves(&self, (low, high): ([f64; 2], [f64; 2])) -> bool {
+        self.bounds
+            .is_none_or(|[x0, y0, x1, y1]| x0 <= low[0] && y0 <= low[1] && high[0] <= x1 && high[1] <= y1)
     }
 
     /// The region it has, is getting or is giving back.

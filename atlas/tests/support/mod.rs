@@ -175,6 +175,8 @@ impl World {
             worker: id,
             endpoint: node.local_addr().to_string(),
             pid,
+            processes: horizon_service::processes::visible(),
+            bounds: None,
             plugins_hash: 1,
             serving: serving.clone(),
             grid_ns: None,

@@ -37,8 +37,12 @@ pub struct Registration {
     pub worker: WorkerId,
     /// Link address for others, `host:port`.
     pub endpoint: String,
-    /// Process id on its host, for the provisioner that started it.
+    /// Process id, for the provisioner that started it.
     pub pid: u32,
+    /// Which processes `pid` numbers; equal for processes that see each other, and only for them.
+    pub processes: u64,
+    /// Serves only regions within this box: x and y of the lower corner, then of the upper one, metres.
+    pub bounds: Option<[f64; 4]>,
     /// Hash of the loaded plugins and their schemas; differing workers do not hand over.
     pub plugins_hash: u64,
     /// What it serves already.

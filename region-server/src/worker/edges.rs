@@ -85,6 +85,9 @@ async fn keep_link(
         match shared.node.connect(&address).await {
             Ok(peer) => {
                 said = false;
+                if let Some(ip) = peer.through {
+                    let _ = shared.own_ip.set(ip);
+                }
                 let edge = match peer.role {
                     Role::Edge(edge) => Some(edge),
                     Role::Region(_) => None,

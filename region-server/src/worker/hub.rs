@@ -217,6 +217,8 @@ impl Hub {
             worker: self.shared.id,
             endpoint: self.shared.endpoint(),
             pid: std::process::id(),
+            processes: horizon_service::processes::visible(),
+            bounds: self.shared.config.region.bounds,
             plugins_hash: self.shared.plugins_hash,
             serving: self.serving.as_ref().map(|(placement, _)| placement.clone()),
             grid_ns: self.shared.clock.grid_now().and_then(|now| u64::try_from(now.as_nanos()).ok()),

@@ -21,9 +21,9 @@ mod place;
 mod report;
 mod thread;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use horizon_link::{LinkError, Node, Preamble, Role};
@@ -89,6 +89,8 @@ pub(crate) struct Shared {
     pub(crate) readiness: Readiness,
     pub(crate) metrics: WorkerMetrics,
     pub(crate) plugins_hash: u64,
+    /// The address of this machine under which an edge was reached first.
+    pub(crate) own_ip: OnceLock<IpAddr>,
 }
 
 impl Shared {
@@ -97,9 +99,17 @@ impl Shared {
         self.config.paths.data.join("journal").join(world.to_string()).join(region.to_string())
     }
 
-    /// What other workers are told to dial.
+    /// What other workers are told to dial. Where the link listens on all addresses, it is the one from which
+    /// an edge was reached.
     pub(crate) fn endpoint(&self) -> String {
-        self.config.region.advertise.clone().unwrap_or_else(|| self.node.local_addr().to_string())
+        let advertised = self.config.region.advertise.clone();
+        advertised.unwrap_or_else(|| {
+            let mut address = self.node.local_addr();
+            if let (true, Some(ip)) = (address.ip().is_unspecified(), self.own_ip.get()) {
+                address.set_ip(*ip);
+            }
+            address.to_string()
+        })
     }
 }
 
@@ -138,6 +148,7 @@ pub async fn run(config: Horizon, options: WorkerOptions) -> Result<(), WorkerEr
         clock: GridClock::follower(),
         readiness,
         plugins_hash,
+        own_ip: OnceLock::new(),
     });
     hub::run(Arc::clone(&shared), host).await;
     admin.shutdown().await;

@@ -200,13 +200,7 @@ impl Reader<'_> {
 
     /// `N` finite numbers.
     pub(super) fn numbers<const N: usize>(&self, key: &str) -> [f64; N] {
-        self.value(key, |value| {
-            let numbers: Option<Vec<f64>> =
-                value.as_array().and_then(|items| items.iter().map(|item| number(item.get_ref())).collect());
-            numbers
-                .and_then(|numbers| numbers.try_into().ok())
-                .ok_or_else(|| format!("it takes {N} numbers in brackets"))
-        })
+        self.value(key, |value| numbers(value).ok_or_else(|| format!("it takes {N} numbers in brackets")))
     }
 
     /// True or false.
@@ -252,6 +246,12 @@ impl Reader<'_> {
                 .collect()
         })
     }
+}
+
+/// `N` finite numbers in brackets.
+pub(super) fn numbers<const N: usize>(value: &DeValue<'_>) -> Option<[f64; N]> {
+    let items = value.as_array()?.iter();
+    items.map(|item| number(item.get_ref())).collect::<Option<Vec<f64>>>()?.try_into().ok()
 }
 
 fn number(value: &DeValue<'_>) -> Option<f64> {

@@ -14,6 +14,16 @@ pub enum ConfigError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// A variable of the environment that goes before the file.
+    #[error("{name} in the environment is {value:?}; {allowed}")]
+    Environment {
+        /// Which.
+        name: &'static str,
+        /// As it was found.
+        value: String,
+        /// What would be right.
+        allowed: String,
+    },
     /// The file was read, and these places in it are wrong.
     #[error("{0}")]
     Invalid(Problems),

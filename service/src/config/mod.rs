@@ -5,6 +5,7 @@
 //! once. A [`Horizon`] that exists is valid.
 
 mod document;
+mod environment;
 mod error;
 mod gorc;
 mod schema;
@@ -17,6 +18,7 @@ use toml::de::DeValue;
 
 use document::{Document, suggestion};
 
+pub use environment::VARIABLES;
 pub use error::{ConfigError, Problem, Problems};
 pub use gorc::Gorc;
 pub use schema::{Key, SECTIONS, Section, example, schema_table};
@@ -70,13 +72,13 @@ impl Horizon {
     }
 
     /// Reads the file at `path`; without one, `horizon.toml` of the working folder where there is
-    /// one, and defaults where there is not.
+    /// one, and defaults where there is not. What the environment says goes before all of these.
     ///
     /// # Errors
     ///
     /// As [`Self::load`].
     pub fn load_or_default(path: Option<&Path>) -> Result<Self, ConfigError> {
-        match path {
+        let horizon = match path {
             Some(path) => Self::load(path),
             None if Path::new(DEFAULT_FILE).exists() => Self::load(Path::new(DEFAULT_FILE)),
             None => {
@@ -85,7 +87,8 @@ impl Horizon {
                     std::path::absolute(&path).map_err(|source| ConfigError::Read { path, source })?;
                 Self::parse(DEFAULT_FILE, "", &folder).map_err(ConfigError::Invalid)
             }
-        }
+        };
+        horizon?.overridden(|name| std::env::var(name).ok())
     }
 
     /// Reads `text`, which errors call `file`; relative paths start at `folder`.

@@ -70,7 +70,11 @@ pub const SECTIONS: &[Section] = &[
         doc: "Folders. Relative ones start at the folder of this file.",
         keys: &[
             key("data", "\"data\"", "Journals and whatever else the processes write."),
-            key("plugins", "\"plugins\"", "Plugin libraries that region servers load."),
+            key(
+                "plugins",
+                "\"plugins\"",
+                "Plugin libraries that region servers load. The environment variable PLUGIN_DIRECTORY goes before it.",
+            ),
             key("pki", "\"data/pki\"", "Certificates and keys; created on the first start."),
         ],
     },
@@ -185,6 +189,11 @@ pub const SECTIONS: &[Section] = &[
             ),
             key("max_workers", "64", "Region servers at most."),
             key(
+                "start_workers",
+                "true",
+                "Whether Atlas starts and ends region servers on its own machine. false: somebody else does (containers, other machines), they register by themselves, and warm_workers and max_workers mean nothing.",
+            ),
+            key(
                 "lease_ms",
                 "1000",
                 "An edge that directs and is silent this long is followed by another edge. Milliseconds, 200 to 60000.",
@@ -207,7 +216,16 @@ pub const SECTIONS: &[Section] = &[
                 "Address that other region servers are told to dial, host:port, where it is not the one of link (address translation, a relay). Empty: that of link.",
             ),
             key("admin", "\"127.0.0.1:0\"", "Health and metrics. Port 0: any free one."),
-            key("max_players", "1000", "Players in one region; more are not accepted from neighbours."),
+            key(
+                "max_players",
+                "1000",
+                "Players in one region; more are not accepted from neighbours. The environment variable MAX_PLAYERS goes before it.",
+            ),
+            key(
+                "bounds_metres",
+                "[]",
+                "Serves only regions within this box: x and y of the lower corner and of the upper one, metres. Empty: any. The environment variable REGION_BOUNDS (\"-200,-200,0,0\") goes before it.",
+            ),
             key(
                 "client_bytes_s",
                 "64000",

@@ -7,7 +7,7 @@ use std::time::Duration;
 use horizon_model::{GridMap, Position, RegionMap, TickRate, WorldId};
 use tracing_subscriber::filter::Targets;
 
-use super::document::Document;
+use super::document::{Document, numbers};
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 const DAY_SECONDS: u64 = DAY_MS / 1000;
@@ -178,6 +178,11 @@ impl Atlas {
         }
     }
 
+    /// Link address of an edge, to begin with: the first of those that are named, or its own.
+    pub fn first_edge(&self) -> String {
+        self.edges.first().cloned().unwrap_or_else(|| self.link.to_string())
+    }
+
     /// The program to start as a region server.
     ///
     /// # Errors
@@ -301,6 +306,8 @@ pub struct Director {
     pub prepare_within: Duration,
     /// Region servers at most.
     pub max_workers: usize,
+    /// Whether Atlas starts region servers itself.
+    pub start_workers: bool,
     /// How long the right to direct lasts without renewal.
     pub lease: Duration,
     /// Time between two summaries of a region.
@@ -322,6 +329,7 @@ impl Director {
             place_within: reader.millis("place_within_ms", 100..=600_000),
             prepare_within: reader.millis("prepare_within_ms", 1..=60_000),
             max_workers,
+            start_workers: reader.switch("start_workers"),
             lease: reader.millis("lease_ms", 200..=60_000),
             summary_period: Duration::from_secs(1) / reader.count("summary_hz", 1..=30),
         }
@@ -329,7 +337,7 @@ impl Director {
 }
 
 /// `[region]`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Region {
     /// Other region servers connect here, by QUIC.
     pub link: SocketAddr,
@@ -339,6 +347,9 @@ pub struct Region {
     pub admin: SocketAddr,
     /// Players in one region.
     pub max_players: usize,
+    /// This region server serves only regions within this box: x and y of the lower corner, then of the upper
+    /// one, metres. `None`: any.
+    pub bounds: Option<[f64; 4]>,
     /// State bytes per second for one client.
     pub client_bytes_s: u32,
     /// An avatar whose player is disconnected stays this long.
@@ -358,12 +369,25 @@ impl Region {
             advertise: reader.checked("advertise", advertised),
             admin: reader.address("admin"),
             max_players: reader.count("max_players", 1..=100_000) as usize,
+            bounds: reader.value("bounds_metres", |value| match (value.as_array(), numbers(value)) {
+                (Some(none), _) if none.is_empty() => Ok(None),
+                (_, Some(bounds)) if is_box(&bounds) => Ok(Some(bounds)),
+                _ => Err(format!("it takes {BOUNDS}, in brackets, or [] for any region")),
+            }),
             client_bytes_s: reader.count("client_bytes_s", 2_000..=10_000_000),
             linger: reader.seconds("linger_seconds", 0..=DAY_SECONDS),
             pose_journal: reader.millis("pose_journal_ms", 16..=10_000),
             journal_segment_bytes: reader.integer("journal_segment_mib", 1..=4096) << 20,
         }
     }
+}
+
+/// What bounds are, in words.
+pub(super) const BOUNDS: &str = "x and y of the lower corner and x and y of the upper one, metres";
+
+/// Whether `bounds` have an inside.
+pub(super) fn is_box([x0, y0, x1, y1]: &[f64; 4]) -> bool {
+    x0 < x1 && y0 < y1
 }
 
 /// `[log]`.

@@ -46,7 +46,7 @@ impl From<RedisError> for Refusal {
             )),
             ErrorKind::Server(ServerErrorKind::NoPerm) => Self::Setup(format!(
                 "the server does not let this user do what a store needs ({error}); give it the rights that \
-                 docs/operations.md lists"
+                 docs/operating.md lists"
             )),
             ErrorKind::InvalidClientConfig => Self::Setup(error.to_string()),
             // Whatever else it says: only the sentence of the TLS library tells why it hung up.

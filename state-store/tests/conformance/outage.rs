@@ -203,14 +203,14 @@ async fn a_server_that_would_lose_worlds_is_refused() {
     }
 }
 
-/// The rights that docs/operations.md lists are enough, and reach no other world.
+/// The rights that docs/operating.md lists are enough, and reach no other world.
 #[tokio::test]
 async fn a_limited_user_is_enough() {
     const RIGHTS: &str = "~{00000007}:* resetchannels -@all +info +config|get +script|load +evalsha +time +get \
                           +set +del +exists +hget +hset +hmget +hgetall +hdel";
-    let page = include_str!("../../../docs/operations.md").split_whitespace().collect::<Vec<_>>().join(" ");
+    let page = include_str!("../../../docs/operating.md").split_whitespace().collect::<Vec<_>>().join(" ");
     let rights = RIGHTS.split_whitespace().collect::<Vec<_>>().join(" ");
-    assert!(page.contains(&rights), "docs/operations.md shows these rights: {rights}");
+    assert!(page.contains(&rights), "docs/operating.md shows these rights: {rights}");
     let Some(server) = Server::start() else { return };
     let mut control = control(&server).await;
     let mut user = redis::cmd("ACL");
