@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | `GET /api/status` | regions, workers, totals, last handoffs | whoever reaches the listener |
 //! | `GET /api/handoffs?since=N` | handoffs after number N, oldest first | whoever reaches the listener |
+//! | `POST /api/evacuate?region=R` | another worker goes on with a region; answers when it does | the operator |
 //! | `POST /api/shutdown` | stops the whole world; answers when every worker is gone | the operator |
 //!
 //! The operator shows the token of `operator.token` in the data folder, which is made anew at each
@@ -21,8 +22,10 @@ use axum::Router;
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use horizon_model::RegionId;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::evacuation::Evacuated;
 use crate::inbox::ToHub;
 
 /// Name of the token's file in the data folder.
@@ -61,7 +64,8 @@ pub fn write_token(data: &Path) -> Result<(), TokenError> {
 /// The routes of Atlas for its admin listener. The operator's token is the one in `data` at that moment.
 pub fn router(hub: mpsc::Sender<ToHub>, data: &Path) -> Router {
     let token: Arc<Path> = data.join(TOKEN_FILE).into();
-    let (status, handoffs, stop) = (hub.clone(), hub.clone(), hub);
+    let (status, handoffs, evacuated, stop) = (hub.clone(), hub.clone(), hub.clone(), hub);
+    let operator = Arc::clone(&token);
     Router::new()
         .route("/api/status", get(move || ask(status, ToHub::Status)))
         .route(
@@ -70,6 +74,10 @@ pub fn router(hub: mpsc::Sender<ToHub>, data: &Path) -> Router {
                 let since = since(uri.query().unwrap_or_default());
                 ask(handoffs, move |reply| ToHub::Handoffs(since, reply))
             }),
+        )
+        .route(
+            "/api/evacuate",
+            post(move |uri: Uri, headers: HeaderMap| evacuate(evacuated, uri, headers, operator)),
         )
         .route("/api/shutdown", post(move |headers: HeaderMap| shutdown(stop, headers, token)))
 }
@@ -89,18 +97,47 @@ async fn ask(hub: mpsc::Sender<ToHub>, question: impl FnOnce(oneshot::Sender<Str
     }
 }
 
-async fn shutdown(hub: mpsc::Sender<ToHub>, headers: HeaderMap, token: Arc<Path>) -> Response {
-    let expected = match std::fs::read_to_string(&*token) {
+/// Whether this is the operator, or the answer to somebody who is not.
+fn check_operator(what: &str, headers: &HeaderMap, token: &Path) -> Result<(), (StatusCode, &'static str)> {
+    let expected = match std::fs::read_to_string(token) {
         Ok(token) if !token.is_empty() => format!("Bearer {token}"),
         _ => {
-            return (StatusCode::SERVICE_UNAVAILABLE, "there is no operator's token; restart atlas\n")
-                .into_response();
+            return Err((StatusCode::SERVICE_UNAVAILABLE, "there is no operator's token; restart atlas\n"));
         }
     };
     let shown = headers.get(header::AUTHORIZATION).map_or(&b""[..], |value| value.as_bytes());
-    if verify_slices_are_equal(shown, expected.as_bytes()).is_err() {
-        tracing::warn!("a shutdown without the operator's token was refused");
-        return (StatusCode::UNAUTHORIZED, "show the operator's token\n").into_response();
+    verify_slices_are_equal(shown, expected.as_bytes()).map_err(|_| {
+        tracing::warn!(what, "asked for without the operator's token, and refused");
+        (StatusCode::UNAUTHORIZED, "show the operator's token\n")
+    })
+}
+
+async fn evacuate(hub: mpsc::Sender<ToHub>, uri: Uri, headers: HeaderMap, token: Arc<Path>) -> Response {
+    if let Err(refused) = check_operator("evacuation", &headers, &token) {
+        return refused.into_response();
+    }
+    let region = uri.query().and_then(|query| query.strip_prefix("region=")?.parse::<RegionId>().ok());
+    let Some(region) = region else {
+        return (StatusCode::BAD_REQUEST, "name a region as `atlasctl map` does: region=0003\n")
+            .into_response();
+    };
+    let (reply, answer) = oneshot::channel();
+    let _ = hub.send(ToHub::Evacuate(region, reply)).await;
+    match answer.await {
+        Ok(Ok(Evacuated { worker, took })) => {
+            let body = serde_json::json!({
+                "region": region.to_string(), "worker": worker.to_string(), "seconds": took.as_secs_f64(),
+            });
+            ([(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()
+        }
+        Ok(Err(refused)) => (StatusCode::CONFLICT, format!("{refused}\n")).into_response(),
+        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "atlas is ending\n").into_response(),
+    }
+}
+
+async fn shutdown(hub: mpsc::Sender<ToHub>, headers: HeaderMap, token: Arc<Path>) -> Response {
+    if let Err(refused) = check_operator("shutdown", &headers, &token) {
+        return refused.into_response();
     }
     let (reply, done) = oneshot::channel();
     let _ = hub.send(ToHub::Shutdown(reply)).await;

@@ -22,6 +22,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::director::{Accuser, Director, Input, Output, Settings, Why};
 use crate::edge::Edge;
 use crate::edge::registry::ToSession;
+use crate::evacuation::Evacuations;
 pub use crate::inbox::{HUB_MESSAGES, ToHub};
 use crate::lease::Directing;
 use crate::live;
@@ -79,6 +80,7 @@ pub struct Hub {
     /// Under which epoch this edge directs, if it does.
     directs: watch::Sender<Option<Epoch>>,
     shutdown: Vec<oneshot::Sender<()>>,
+    evacuations: Evacuations,
 }
 
 impl Hub {
@@ -118,6 +120,7 @@ impl Hub {
             silence: Watch::default(),
             directs: watch::Sender::new(None),
             shutdown: Vec::new(),
+            evacuations: Evacuations::default(),
         }
     }
 
@@ -194,6 +197,12 @@ impl Hub {
             }
             ToHub::Handoffs(since, reply) => {
                 let _ = reply.send(self.view.handoffs_since(since));
+            }
+            ToHub::Evacuate(region, reply) => {
+                let (now, directs) = (self.edge.uptime(), self.directs.borrow().is_some());
+                if self.evacuations.ask(now, &self.director, directs, region, reply) {
+                    self.direct(Input::Evacuate(region));
+                }
             }
             ToHub::Shutdown(reply) => {
                 if self.directs.borrow().is_some() {
@@ -327,6 +336,7 @@ impl Hub {
                 self.perform(output, &mut inputs);
             }
         }
+        self.evacuations.answer(self.edge.uptime(), &self.director);
         let figures = &self.edge.figures;
         figures
             .spawned_by_prediction
@@ -359,7 +369,12 @@ impl Hub {
                 let map = self.edge.config.world.map.clone();
                 self.to_worker(worker, &EdgeToRegion::Place { region, map });
             }
-            Output::Retire { worker, exit, .. } => self.to_worker(worker, &EdgeToRegion::Retire { exit }),
+            Output::Retire { worker, exit, .. } => {
+                self.to_worker(worker, &EdgeToRegion::Retire { relieve: false, exit });
+            }
+            Output::Relieve { worker, .. } => {
+                self.to_worker(worker, &EdgeToRegion::Retire { relieve: true, exit: true });
+            }
             Output::Evict { region, worker } => {
                 self.edge.figures.evictions.inc();
                 tokio::spawn(evict(self.edge.clone(), self.directs.subscribe(), region, worker));

@@ -8,6 +8,7 @@ use horizon_protocol::link::{Band, Placement, Registration, Summary};
 use tokio::sync::oneshot;
 
 use crate::director::Why;
+use crate::evacuation;
 use crate::lease::Directing;
 use crate::peers::PeerNews;
 use crate::routes::WorkerLink;
@@ -96,6 +97,8 @@ pub enum ToHub {
     Status(oneshot::Sender<String>),
     /// Handoffs after a number, as JSON.
     Handoffs(u64, oneshot::Sender<String>),
+    /// Let another worker go on with a region; answered when it does.
+    Evacuate(RegionId, evacuation::Reply),
     /// Stop the whole world; answered when every worker is gone, and dropped where this edge may not.
     Shutdown(oneshot::Sender<()>),
 }

@@ -20,6 +20,7 @@
 pub mod admin;
 pub mod director;
 pub mod edge;
+pub mod evacuation;
 pub mod figures;
 pub mod hub;
 pub mod inbox;

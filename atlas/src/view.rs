@@ -112,6 +112,17 @@ impl View {
                 })
             })
             .collect();
+        let placements: Vec<_> = director
+            .took()
+            .map(|took| {
+                json!({
+                    "region": took.region.to_string(),
+                    "why": took.why.name(),
+                    "waited_ms": took.waited.as_secs_f64() * 1000.0,
+                    "took_ms": took.took.as_secs_f64() * 1000.0,
+                })
+            })
+            .collect();
         let last: Vec<_> = self.handoffs.iter().rev().take(SHOWN_HANDOFFS).map(crossing).collect();
         let mut status = json!({
             "world": edge.config.world.name,
@@ -127,6 +138,7 @@ impl View {
             "regions": self.region_list(director),
             "workers": workers,
             "starting": director.starting(),
+            "placements": placements,
             "place_within_ms": millis(director.place_within()),
             "spawned_by_prediction": director.spawned_by_prediction(),
             "handoffs": last,

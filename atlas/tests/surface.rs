@@ -148,7 +148,7 @@ async fn the_world_stops_for_the_operator_alone() {
         );
         let exit = worker
             .expect("the end of the region", |message| match message {
-                EdgeToRegion::Retire { exit } => Some(exit),
+                EdgeToRegion::Retire { exit, relieve: false } => Some(exit),
                 _ => None,
             })
             .await;

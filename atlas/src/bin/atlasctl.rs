@@ -40,6 +40,11 @@ enum Command {
         #[arg(short, long, value_enum, default_value_t = Format::Text)]
         output: Format,
     },
+    /// Lets another region server go on with a region: everybody stays in it, and the old one ends.
+    Evacuate {
+        /// Which, as `atlasctl map` names it.
+        region: String,
+    },
     /// Stops the whole world: players are told, state is saved, workers end.
     Shutdown,
     /// Certificates.
@@ -102,10 +107,16 @@ fn run(arguments: &Arguments) -> Result<String, Box<dyn Error>> {
                 Format::Text => Ok(describe(&status)),
             }
         }
+        Command::Evacuate { region } => {
+            let token = operator_token(&config)?;
+            let asked = format!("POST /api/evacuate?region={region}");
+            let done: Value = serde_json::from_str(&request(admin, &asked, Some(&token), STOP)?)?;
+            let seconds = done["seconds"].as_f64().unwrap_or_default();
+            let worker = done["worker"].as_str().unwrap_or_default();
+            Ok(format!("region {region} goes on at worker {worker} after {seconds:.2} s\n"))
+        }
         Command::Shutdown => {
-            let path = config.paths.data.join(TOKEN_FILE);
-            let token = std::fs::read_to_string(&path)
-                .map_err(|error| format!("cannot read the operator's token {}: {error}", path.display()))?;
+            let token = operator_token(&config)?;
             request(admin, "POST /api/shutdown", Some(&token), STOP)?;
             Ok("the world has stopped\n".to_owned())
         }
@@ -120,6 +131,12 @@ fn run(arguments: &Arguments) -> Result<String, Box<dyn Error>> {
         }
         Command::Map => Ok(map(&config)),
     }
+}
+
+fn operator_token(config: &Horizon) -> Result<String, String> {
+    let path = config.paths.data.join(TOKEN_FILE);
+    std::fs::read_to_string(&path)
+        .map_err(|error| format!("cannot read the operator's token {}: {error}", path.display()))
 }
 
 fn map(config: &Horizon) -> String {

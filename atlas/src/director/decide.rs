@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     ALONE, DEAF, Director, LINK_PATIENCE, Output, Region, RegionState, SHUTDOWN_PATIENCE, START_PATIENCE,
-    WorkerState,
+    Worker, WorkerState,
 };
 
 impl Director {
@@ -66,6 +66,28 @@ impl Director {
         }
     }
 
+    /// Regions that are to go on elsewhere do so when whoever goes on with them is ready.
+    pub(super) fn evacuate_the_asked(&mut self, now: Duration, out: &mut Vec<Output>) {
+        for id in std::mem::take(&mut self.evacuating) {
+            let region = &self.regions[&id];
+            let RegionState::Serving(placement) = &region.state else {
+                // Whoever gets it next is another one already.
+                continue;
+            };
+            let (worker, corners) = (placement.worker, self.boxes[&id]);
+            let ready = self.workers.values().any(|worker| worker.is_free() && worker.serves(corners));
+            let linked = |worker: &&mut Worker| worker.unlinked_since.is_none();
+            let Some(entry) = self.workers.get_mut(&worker).filter(linked).filter(|_| ready) else {
+                self.evacuating.insert(id);
+                continue;
+            };
+            entry.state = WorkerState::Retiring { region: id, exit: true, since: now };
+            let region = self.regions.get_mut(&id).expect("just looked at");
+            region.relieve(now, worker);
+            out.push(Output::Relieve { worker, region: id });
+        }
+    }
+
     pub(super) fn place_the_wanted(&mut self, now: Duration, out: &mut Vec<Output>) {
         self.regions.values_mut().for_each(|region| region.end_pause(now));
         let mut wanted: Vec<_> = self.regions.values().filter_map(Region::waiting).collect();
@@ -91,7 +113,7 @@ impl Director {
         if !self.settings.starts_workers {
             return;
         }
-        let needed = waiting + self.settings.warm_workers.saturating_sub(free);
+        let needed = waiting + self.evacuating.len() + self.settings.warm_workers.saturating_sub(free);
         while self.starting() < needed
             && self.workers.len() + self.starting() < self.settings.max_workers
             && self.spawn_not_before.is_none()

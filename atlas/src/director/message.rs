@@ -85,6 +85,8 @@ pub enum Input {
         /// Nobody is there and nothing moves.
         idle: bool,
     },
+    /// The operator wants another worker for a region.
+    Evacuate(RegionId),
     /// Every worker that may have been running has registered.
     Settled,
     /// Stop the whole world.
@@ -130,6 +132,13 @@ pub enum Output {
         region: Option<RegionId>,
         /// End the process afterwards.
         exit: bool,
+    },
+    /// Tell a worker to give back its region as it is, for the next one, and to end.
+    Relieve {
+        /// Who.
+        worker: WorkerId,
+        /// Which.
+        region: RegionId,
     },
     /// End the lease of a worker that is gone or silent; answer [`Input::Evicted`].
     Evict {

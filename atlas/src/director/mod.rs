@@ -35,7 +35,7 @@ mod worker;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use horizon_handoff::predict::EnsureModel;
@@ -66,6 +66,8 @@ pub const DEAF: Duration = Duration::from_millis(2_000);
 /// A worker whose region was given to another one ends by itself as soon as it notices. It is ended by
 /// force after this long, where that can be done.
 pub const FENCED_PATIENCE: Duration = Duration::from_millis(5_000);
+/// Placements that are remembered.
+const TOOK: usize = 256;
 const FIRST_BACKOFF: Duration = Duration::from_millis(100);
 
 /// `[director]` of the configuration, and how long running workers have to register again.
@@ -86,6 +88,19 @@ pub struct Settings {
     pub settle: Duration,
 }
 
+/// How long a placement took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Took {
+    /// Which region.
+    pub region: RegionId,
+    /// For whom.
+    pub why: Why,
+    /// From the need until a worker was ready and told.
+    pub waited: Duration,
+    /// From there until the region was served.
+    pub took: Duration,
+}
+
 /// The machine. Feed it everything; do what it says.
 #[derive(Debug)]
 pub struct Director {
@@ -99,6 +114,10 @@ pub struct Director {
     /// Lower and upper corner of each region, metres.
     boxes: BTreeMap<RegionId, ([f64; 2], [f64; 2])>,
     learned: EnsureModel,
+    /// Regions that are to go on elsewhere as soon as another worker is ready.
+    evacuating: BTreeSet<RegionId>,
+    /// The last placements, oldest first.
+    took: VecDeque<Took>,
     spawn_failures: u32,
     spawn_not_before: Option<Duration>,
     settled_at: Option<Duration>,
@@ -121,6 +140,8 @@ impl Director {
             neighbours: map.regions().map(|region| (region, map.neighbours_within(region, 0.0))).collect(),
             boxes: map.regions().filter_map(|region| Some((region, map.bounds(region)?))).collect(),
             learned: EnsureModel::new(),
+            evacuating: BTreeSet::new(),
+            took: VecDeque::new(),
             spawn_failures: 0,
             spawn_not_before: None,
             settled_at: Some(settings.settle),
@@ -194,6 +215,9 @@ impl Director {
                     region.observe(now, idle);
                 }
             }
+            Input::Evacuate(region) => {
+                self.evacuating.insert(region);
+            }
             Input::Shutdown => {
                 self.shutdown_by.get_or_insert(now + SHUTDOWN_PATIENCE);
             }
@@ -208,6 +232,7 @@ impl Director {
                 self.stop_everything(now, &mut out);
             } else if self.settled_at.is_none() {
                 self.give_up_the_silent(now, &mut out);
+                self.evacuate_the_asked(now, &mut out);
                 self.place_the_wanted(now, &mut out);
                 self.spawn_the_missing(&mut out);
                 self.retire_the_idle(now, &mut out);
@@ -269,6 +294,11 @@ impl Director {
     /// Processes that have not registered yet.
     pub fn starting(&self) -> usize {
         self.starting.len() + self.requested
+    }
+
+    /// The last placements by this director, oldest first.
+    pub fn took(&self) -> impl Iterator<Item = &Took> {
+        self.took.iter()
     }
 
     /// Regions that were placed because somebody was expected, since the start.
@@ -370,10 +400,25 @@ impl Director {
     fn placed(&mut self, now: Duration, placement: &Placement) {
         let Some(worker) = self.workers.get_mut(&placement.worker) else { return };
         let Some(region) = self.regions.get_mut(&placement.region) else { return };
-        if let Some(wished) = region.wished_at() {
+        let wished = region.wished_at();
+        if let Some(wished) = wished {
             self.learned.observe(now.saturating_sub(wished));
         }
         let predicted = matches!(region.state, RegionState::Placing { why: Why::Prediction, .. });
+        if let (WorkerState::Placing { since, .. }, RegionState::Placing { why, .. }) =
+            (worker.state, &region.state)
+        {
+            if self.took.len() == TOOK {
+                self.took.pop_front();
+            }
+            let waited = since.saturating_sub(wished.unwrap_or(since));
+            self.took.push_back(Took {
+                region: region.id,
+                why: *why,
+                waited,
+                took: now.saturating_sub(since),
+            });
+        }
         if region.adopt(now, placement) {
             worker.state = WorkerState::Serving(placement.region);
             self.spawned_by_prediction += u64::from(predicted);

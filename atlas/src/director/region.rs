@@ -19,6 +19,17 @@ pub enum Why {
     Prediction,
 }
 
+impl Why {
+    /// The word for it, as the status shows it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Lost => "lost",
+            Self::Player => "player",
+            Self::Prediction => "prediction",
+        }
+    }
+}
+
 /// Who does not hear a region.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Accuser {
@@ -206,6 +217,12 @@ impl Region {
         } else {
             self.idle_since = None;
         }
+    }
+
+    /// Its worker gives it back as it is, and the next one goes on.
+    pub(super) fn relieve(&mut self, now: Duration, worker: WorkerId) {
+        self.wish = Some((Why::Lost, now));
+        self.retire(worker);
     }
 
     pub(super) fn retire(&mut self, worker: WorkerId) {

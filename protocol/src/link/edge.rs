@@ -96,6 +96,8 @@ pub enum EdgeToRegion {
     },
     /// Save, release the lease, and wait to be placed again or end.
     Retire {
+        /// Leave everybody in the region as they are, for a successor who goes on at once. Otherwise it is emptied.
+        relieve: bool,
         /// End the process afterwards.
         exit: bool,
     },

@@ -100,7 +100,7 @@ impl Region {
     pub(super) fn step_handoffs(&mut self, tick: Tick) {
         let crossing = source::freeze_timeout(self.config.rate.step()) * 3;
         let certain = self.keeper.may_hand_over(self.now, crossing) || self.lacks(Mutant::CrossesDegraded);
-        let healthy = self.retiring.is_none() && certain;
+        let healthy = !self.is_leaving() && certain;
         let current = self.durable >= self.last_recorded;
         self.own_spawned_objects();
         let mut frozen = self.crossings.values().filter(|crossing| crossing.source.is_frozen()).count();

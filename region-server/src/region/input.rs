@@ -50,8 +50,10 @@ pub enum Input {
     StoreAsks(BTreeSet<EntityKey>),
     /// Another holder has the region: fall silent.
     LeaseLost,
-    /// Save and give the region back.
+    /// Save everybody and everything, so that nobody is in it, and give the region back.
     Retire,
+    /// Write everything down as it is, and give the region back: a successor goes on with it.
+    Relieve,
 }
 
 /// What the shell does for a region, in order.

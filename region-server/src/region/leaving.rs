@@ -163,7 +163,7 @@ impl Region {
 
     /// Save everything and give the region back.
     pub(super) fn retire(&mut self) {
-        if self.retiring.is_none() {
+        if !self.is_leaving() {
             info!(region = %self.world.region, "retiring");
             self.retiring = Some(Retiring::default());
             let region = self.world.region;

@@ -19,6 +19,7 @@ mod neighbour;
 mod post;
 mod record;
 mod recovery;
+mod relief;
 mod report;
 mod session;
 mod step;
@@ -50,6 +51,7 @@ use crossing::Crossing;
 use input::Nonces;
 use leaving::{Parking, Retiring};
 use post::Broadcast;
+use relief::Relief;
 use session::Join;
 
 /// What a region is told at its start.
@@ -128,6 +130,7 @@ pub struct Region {
     stats: Stats,
     reports: Vec<horizon_protocol::link::HandoffReport>,
     retiring: Option<Retiring>,
+    relief: Option<Relief>,
     silent: bool,
     now: Duration,
     out: Vec<Output>,
@@ -169,6 +172,7 @@ impl Region {
             Input::StoreAsks(missing) => self.tell_store(&missing),
             Input::LeaseLost => self.supersede(),
             Input::Retire => self.retire(),
+            Input::Relieve => self.relieve(),
         }
     }
 

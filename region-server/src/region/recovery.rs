@@ -249,6 +249,7 @@ impl Recovery {
             stats: Stats::default(),
             reports: Vec::new(),
             retiring: None,
+            relief: None,
             silent: false,
             now,
             out: Vec::new(),

@@ -56,7 +56,7 @@ impl Region {
     /// A player is there.
     pub(super) fn open(&mut self, edge: EdgeId, open: OpenSession) {
         let player = open.player;
-        if self.retiring.is_some() {
+        if self.is_leaving() {
             self.out.push(Output::Edge(edge, Lane::Control, RegionToEdge::NotOwner { player }));
             return;
         }

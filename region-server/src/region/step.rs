@@ -18,7 +18,7 @@ impl Region {
     /// Simulates `tick`. Ticks rise by the rate's step; a skipped one is never made up for.
     pub fn step(&mut self, now: Duration, tick: Tick) {
         self.now = self.now.max(now);
-        if self.silent {
+        if self.silent || self.stands_still(tick) {
             return;
         }
         self.world.tick = tick;
@@ -51,6 +51,7 @@ impl Region {
         self.keep_watch(tick);
         self.confirm_posts();
         self.repeat_overdue_posts(tick);
+        self.prepare_relief(tick);
         self.write_record(tick);
     }
 
@@ -184,6 +185,7 @@ impl Region {
         self.report_progress();
         self.flushed(self.durable);
         self.retire_if_done();
+        self.relieve_if_durable();
     }
 
     fn report_progress(&mut self) {

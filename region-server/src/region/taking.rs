@@ -20,7 +20,7 @@ const BEHIND_TICKS: u64 = 60;
 impl Region {
     pub(super) fn ready_for(&self, offer: &Offer) -> Result<(), RefuseReason> {
         let late = Tick::at(self.now).saturating_since(self.world.tick) > BEHIND_TICKS;
-        if self.retiring.is_some() || offer.to != self.world.region {
+        if self.is_leaving() || offer.to != self.world.region {
             Err(RefuseReason::NotServing)
         } else if offer.plugins_hash != self.plugins_hash {
             Err(RefuseReason::Schema)

@@ -51,6 +51,8 @@ struct Hub {
     placing: bool,
     spare_host: Option<PluginHost>,
     exit_when_free: bool,
+    /// A successor is to go on with the region as it is.
+    relieved: bool,
     exit_by: Option<Instant>,
     clock_token: u64,
     clock_asked: BTreeMap<u64, Duration>,
@@ -73,6 +75,7 @@ pub(crate) async fn run(shared: Arc<Shared>, host: PluginHost) {
         placing: false,
         spare_host: Some(host),
         exit_when_free: false,
+        relieved: false,
         exit_by: None,
         clock_token: 0,
         clock_asked: BTreeMap::new(),
@@ -113,6 +116,7 @@ pub(crate) async fn run(shared: Arc<Shared>, host: PluginHost) {
                 info!("told to end; saving");
                 signalled = true;
                 hub.exit_when_free = true;
+                hub.relieved = true;
                 if !hub.leave() {
                     break;
                 }
@@ -177,10 +181,11 @@ impl Hub {
     async fn edge_says(&mut self, edge: EdgeId, message: EdgeToRegion) -> bool {
         match message {
             EdgeToRegion::Place { region, map } => self.place(region, map),
-            EdgeToRegion::Retire { exit } => {
+            EdgeToRegion::Retire { relieve, exit } => {
                 self.exit_when_free |= exit;
+                self.relieved |= relieve;
                 if self.serving.is_some() {
-                    self.to_region(ThreadInput::Region(Input::Retire)).await;
+                    self.to_region(ThreadInput::Region(self.farewell())).await;
                 } else if exit && !self.placing {
                     return false;
                 }
@@ -321,11 +326,16 @@ impl Hub {
         overdue
     }
 
+    /// How the region is given back.
+    const fn farewell(&self) -> Input {
+        if self.relieved { Input::Relieve } else { Input::Retire }
+    }
+
     /// Starts giving the region back; `false` where there is none.
     fn leave(&mut self) -> bool {
         match &self.serving {
             Some((_, thread)) => {
-                thread.try_send(ThreadInput::Region(Input::Retire));
+                thread.try_send(ThreadInput::Region(self.farewell()));
                 true
             }
             None => self.placing,

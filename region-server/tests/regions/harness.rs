@@ -12,7 +12,7 @@ use horizon_model::{
     WorkerId, WorldId,
 };
 use horizon_protocol::client::{MoveSample, Spelling};
-use horizon_protocol::link::{EdgeToRegion, OpenSession, Placement, RegionToEdge, RegionToRegion};
+use horizon_protocol::link::{EdgeToRegion, Placement, RegionToEdge, RegionToRegion};
 use horizon_region_server::journal::{Snapshot, Staged, TickRecord};
 use horizon_region_server::plugin::PluginHost;
 use horizon_region_server::region::{Input, Output, Recovery, Region, RegionConfig};
@@ -23,6 +23,7 @@ use crate::client::Client;
 use crate::references::References;
 
 mod edge;
+mod relief;
 mod trail;
 
 pub(crate) const EDGE: EdgeId = EdgeId(7);
@@ -38,6 +39,10 @@ struct Running {
     /// States that records may name: on the disk, and on the way there.
     staged: Vec<Staged>,
     staging: Vec<Staged>,
+    /// The last snapshot it asked for.
+    rotated: Option<Snapshot>,
+    /// The last tick it told clients of.
+    told: Tick,
     next: Tick,
 }
 
@@ -91,6 +96,8 @@ pub(crate) struct Harness {
     pub(crate) references: References,
     /// Steps of handoffs, and who did them.
     pub(crate) trail: Vec<(RegionId, &'static str)>,
+    /// Of each region that ended, ticks that it told clients of and that its successor does not know.
+    pub(crate) shown_and_lost: Vec<u64>,
     map: RegionMap,
     rate: TickRate,
     running: BTreeMap<RegionId, Running>,
@@ -142,6 +149,7 @@ impl Harness {
             silences: Vec::new(),
             references: References::default(),
             trail: Vec::new(),
+            shown_and_lost: Vec::new(),
             map: RegionMap { map_epoch: 1, grid },
             rate: TickRate::from_hz(hz).expect("a valid rate"),
             running: BTreeMap::new(),
@@ -207,7 +215,20 @@ impl Harness {
         // What was recovered is the new journal's first word.
         let journal = kept.unwrap_or_default();
         let (unsynced, staging) = (VecDeque::new(), Vec::new());
-        self.running.insert(id, Running { region, placement, journal, unsynced, staged, staging, next });
+        self.running.insert(
+            id,
+            Running {
+                region,
+                placement,
+                journal,
+                unsynced,
+                staged,
+                staging,
+                rotated: None,
+                told: tick,
+                next,
+            },
+        );
     }
 
     /// Tells all regions of all placements, and links all pairs.
@@ -222,32 +243,6 @@ impl Harness {
             let regions = EdgeToRegion::Regions(placements.clone());
             held.region.handle(self.now, Input::Edge(EDGE, Box::new(regions)));
             self.perform(id);
-        }
-    }
-
-    /// `kill -9`: whatever was not durable is gone. Its clients stay; a successor takes over at once.
-    pub(crate) fn kill(&mut self, id: RegionId) {
-        self.has_killed = true;
-        let Running { mut journal, placement, unsynced, staged, .. } =
-            self.running.remove(&id).expect("running");
-        // Of what was on its way, a prefix may have reached the disk without a word about it.
-        let kept = if self.lying_disk { 0 } else { self.dice.below(unsynced.len() as u64 + 1) };
-        unsynced.into_iter().take(kept as usize).for_each(|record| journal.apply(record));
-        self.dead.insert(id, (journal, staged));
-        for held in self.running.values_mut() {
-            held.region.handle(self.now, Input::WorkerDown(placement.worker));
-        }
-        self.store.perform(Request::Evict(id, placement.worker, Epoch::ZERO));
-        self.start(id);
-        self.announce();
-        let orphans: Vec<OpenSession> = self
-            .clients
-            .values()
-            .filter(|client| client.route == Some(id))
-            .map(|client| client.open(false))
-            .collect();
-        for open in orphans {
-            self.send_region(id, EdgeToRegion::Open(Box::new(open)));
         }
     }
 
@@ -403,6 +398,7 @@ impl Harness {
                     self.plan(at, Happening::ToEdge(id, message));
                 }
                 Output::Frames(_, batch) => {
+                    self.running.get_mut(&id).expect("running").told = batch.tick;
                     let at = self.lane(2, id.0, u16::MAX, self.delays.link);
                     self.plan(at, Happening::Frames(id, batch));
                 }
@@ -425,7 +421,9 @@ impl Harness {
                     let at = self.lane(5, id.0, id.0, self.delays.disk);
                     self.plan(at, Happening::ToRegion(id, lease.epoch, Input::Durable(tick)));
                 }
-                Output::Rotate(..) => {}
+                Output::Rotate(snapshot, _) => {
+                    self.running.get_mut(&id).expect("running").rotated = Some(*snapshot);
+                }
                 Output::Report(_) => panic!("the store of these tests is never started again"),
                 Output::Stage(state) => {
                     let staged = Staged::from(&state);
@@ -457,7 +455,8 @@ impl Harness {
                     let at = self.lane(6, id.0, id.0, self.delays.store);
                     self.plan(at, Happening::ToRegion(id, lease.epoch, Input::Record(key, Ok(record))));
                 }
-                Output::Retired(_) | Output::Superseded => panic!("nobody asked region {id} to stop"),
+                Output::Retired(_) => return self.relieved(id),
+                Output::Superseded => panic!("nobody has taken region {id}"),
             }
         }
     }

@@ -233,6 +233,44 @@ fn a_killed_region_goes_on_where_it_was_durable() {
     }
 }
 
+/// The operator lets a successor go on: everybody stays, and nobody was shown a tick that the successor does not know.
+#[test]
+fn a_relieved_region_goes_on_where_everybody_saw_it() {
+    let plugins = build::own_plugins(&["movement", "ledger", "chat"]);
+    for seed in [11, 12, 13, 14] {
+        let mut world = Harness::new(plugins.path(), 2, 30, seed, Delays::SHORT);
+        let walkers = walkers(&mut world, 4, 9.0);
+        play(&mut world, &walkers, 20, |world, second| {
+            if second == 7 || second == 12 {
+                let of = world.clients[&PlayerId(1)].route.expect("attached");
+                world.relieve(of);
+                world.clients.values_mut().for_each(client::Client::forgive);
+            }
+        });
+        assert_eq!(ledger_faults(&mut world), Vec::<String>::new(), "seed {seed}");
+        assert_eq!(world.shown_and_lost, [0, 0], "seed {seed}");
+        assert!(world.clients.values().all(|client| client.crossings > 0), "they cross again");
+    }
+}
+
+/// Control: of a killed region something was shown that nobody knows any more.
+#[test]
+fn a_killed_region_has_shown_more_than_it_wrote() {
+    let plugins = build::own_plugins(&["movement", "ledger", "chat"]);
+    let lost = (11..15).any(|seed| {
+        let mut world = Harness::new(plugins.path(), 2, 30, seed, Delays::SHORT);
+        let walkers = walkers(&mut world, 4, 9.0);
+        play(&mut world, &walkers, 9, |world, second| {
+            if second == 7 {
+                let victim = world.clients[&PlayerId(1)].route.expect("attached");
+                world.kill(victim);
+            }
+        });
+        world.shown_and_lost.iter().any(|ticks| *ticks > 0)
+    });
+    assert!(lost);
+}
+
 /// Control: a disk that acknowledges what it does not have loses inputs, and the ledgers say so.
 #[test]
 fn a_lying_disk_is_caught_by_the_ledger() {

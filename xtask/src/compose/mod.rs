@@ -111,10 +111,10 @@ impl Trial {
         let load = self.load.as_mut().expect("it was started");
         let last = load.stop_and_read(LEAVE_WITHIN).await?;
         self.load = None;
-        Ok(self.verdict(healthy_s, first_step_s, joined, last))
+        Ok(self.verdict(healthy_s, first_step_s, joined, &last))
     }
 
-    fn verdict(&self, healthy_s: f64, first_step_s: f64, joined: u64, last: Value) -> Value {
+    fn verdict(&self, healthy_s: f64, first_step_s: f64, joined: u64, last: &Value) -> Value {
         let wanted = [
             "inputs_lost",
             "inputs_duplicated",

@@ -87,6 +87,6 @@ fn whoever_cannot_be_ended_is_forgotten() {
         (5_010, Input::Evicted(RegionId(2))),
     ];
     let expected =
-        [place(7, 2, Why::Player), forget("takeover of its region"), evict, place(8, 2, Why::Player)];
+        [place(7, 2, Why::Player), forget("takeover of its region"), evict, place(8, 2, Why::Lost)];
     check_with("it does not take its region", not_started_here(), &stuck, &expected);
 }
