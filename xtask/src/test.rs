@@ -75,6 +75,8 @@ const END_TO_END: Step = Step {
         "--test",
         "machines",
         "--test",
+        "evacuation",
+        "--test",
         "outage",
         "--test",
         "start",

@@ -10,6 +10,7 @@
 //! for what they want to see, with [`DEADLINE`].
 
 pub mod chain;
+pub mod elsewhere;
 pub mod http;
 pub mod lost_data;
 pub mod machines;

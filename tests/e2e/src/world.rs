@@ -31,6 +31,8 @@ pub struct World {
     allowed: Vec<&'static str>,
     /// Guards that are off in every process, where it is a control.
     without: Option<&'static str>,
+    /// Region servers that were started out of Atlas' sight.
+    pub(crate) out_of_sight: u32,
 }
 
 struct Ports {
@@ -127,7 +129,16 @@ impl World {
                 .unwrap_or_else(|error| panic!("{library}: {error}; run `cargo build --workspace` first"));
         }
         std::fs::create_dir(folder.path().join("logs")).expect("made");
-        Self { folder, ports, kept_by, store: None, atlas: None, allowed: Vec::new(), without: None }
+        Self {
+            folder,
+            ports,
+            kept_by,
+            store: None,
+            atlas: None,
+            allowed: Vec::new(),
+            without: None,
+            out_of_sight: 0,
+        }
     }
 
     /// Starts the store and waits until it is ready.
@@ -218,6 +229,11 @@ impl World {
     pub fn kill(&self, worker: u32) {
         assert!(self.processes().contains(&worker), "{worker} is no process of this world");
         kill_process(as_pid(worker), Signal::KILL).expect("it was there");
+    }
+
+    /// Asks a region server to end (SIGTERM).
+    pub fn ask_to_end(&self, worker: u32) {
+        kill_process(as_pid(worker), Signal::TERM).expect("it was there");
     }
 
     /// Stops a region server, so that nobody sees it end.
