@@ -31,6 +31,8 @@ pub(crate) struct Plan {
     pub(crate) grace_seconds: Option<u32>,
     /// Where state is kept.
     pub(crate) store: Store,
+    /// Region servers that are kept ready; the default of the configuration where absent.
+    pub(crate) warm_workers: Option<u32>,
     /// What the plugin `drill` does.
     pub(crate) drill: Drill,
     /// Edge of a region, and so the distance between two pitches, in metres.
@@ -51,6 +53,8 @@ pub(crate) struct Drill {
     /// Length of the border they march over, in metres. Where there is one, the world is two regions, this
     /// long and side by side, and nothing else.
     pub(crate) line_metres: i64,
+    /// Things that lie about in each region in which somebody has been.
+    pub(crate) objects: usize,
 }
 
 /// Ports on 127.0.0.1.
@@ -132,7 +136,7 @@ impl Plan {
     }
 
     fn toml(&self) -> String {
-        let Self { pitches, hz, ports, second_edge, grace_seconds, store: _, drill, region_metres } = self;
+        let Self { pitches, hz, ports, second_edge, drill, region_metres, .. } = self;
         let edges = second_edge.iter().map(|edge| edge.link).chain([ports.link]);
         let edges: Vec<_> = edges.map(|port| format!("\"127.0.0.1:{port}\"")).collect();
         let (columns, rows) = self.grid();
@@ -196,15 +200,20 @@ pitches = [{centres}]
             edges = edges.join(", "),
             centres = centres.join(", "),
         );
-        if let Some(seconds) = grace_seconds {
-            let _ = write!(text, "\n[director]\ngrace_seconds = {seconds}\n");
+        text.push_str("\n[director]\n");
+        if let Some(seconds) = self.grace_seconds {
+            let _ = writeln!(text, "grace_seconds = {seconds}");
+        }
+        if let Some(workers) = self.warm_workers {
+            let _ = writeln!(text, "warm_workers = {workers}");
         }
         if *drill != Drill::default() {
-            let Drill { luggage_bytes, change_seconds, march_players, march_after_seconds, .. } = drill;
+            let Drill { luggage_bytes, change_seconds, march_players, march_after_seconds, objects, .. } =
+                drill;
             let _ = write!(
                 text,
                 "\n[plugin.drill]\nluggage_bytes = {luggage_bytes}\nchange_seconds = {change_seconds}\n\
-                 march_players = {march_players}\nmarch_after_seconds = {march_after_seconds}\n"
+                 march_players = {march_players}\nmarch_after_seconds = {march_after_seconds}\nobjects = {objects}\n"
             );
         }
         text
@@ -261,6 +270,7 @@ mod tests {
             second_edge: None,
             grace_seconds: Some(3),
             store: Store::Sqlite,
+            warm_workers: None,
             drill: Drill::default(),
             region_metres: REGION_METRES,
         }

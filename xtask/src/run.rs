@@ -67,6 +67,7 @@ pub(crate) async fn run(options: Options) -> Outcome<()> {
         second_edge: None,
         grace_seconds: None,
         store: options.store,
+        warm_workers: None,
         drill: layout::Drill::default(),
         region_metres: layout::REGION_METRES,
     };

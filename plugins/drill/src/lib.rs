@@ -5,6 +5,7 @@
 //! inventory is to a handoff. A march begins when enough players have stood in one region for a while: in one tick all of them
 //! stand as far on the other side of the plane x = 0 as they stood before it, and walk over no ground between.
 
+mod clutter;
 mod fragile;
 
 use std::sync::Arc;
@@ -37,6 +38,8 @@ pub struct Config {
     pub march_players: usize,
     /// For so many seconds they must have stood there.
     pub march_after_seconds: u64,
+    /// So many things lie in each region in which somebody has been; 0 is none.
+    pub objects: usize,
     /// On which side of a border the plugin panics, while a player's state is written or read.
     pub panics: Option<Panics>,
 }
@@ -122,6 +125,9 @@ impl SimplePlugin for Drill {
                 pack::<2>(cx, event.entity, &config)
             })
             .await?;
+        if config.objects > 0 {
+            clutter::register(&events, config.objects).await?;
+        }
         if let Some(panics) = config.panics {
             fragile::register(&events, panics).await?;
         }
@@ -262,6 +268,15 @@ mod tests {
         run(&mut bench, 150..151);
         assert_eq!(bench.world.poses[&entity].position.metres(), [8.0, 3.0, 1.0]);
         assert_eq!(bench.world.snaps.get(&entity).copied().unwrap_or(0), 0, "no jump is announced");
+    }
+
+    #[test]
+    fn things_are_put_down_once() {
+        let mut bench = bench(r#"{"objects":700}"#);
+        run(&mut bench, 1..61);
+        assert_eq!(bench.world.objects.len(), 700);
+        run(&mut bench, 61..121);
+        assert_eq!(bench.world.objects.len(), 700);
     }
 
     #[test]

@@ -73,6 +73,7 @@ impl Crowd {
             second_edge,
             grace_seconds: Some(3),
             store: options.store,
+            warm_workers: None,
             drill: Drill { luggage_bytes: options.luggage_bytes, ..Drill::default() },
             region_metres: REGION_METRES,
         };
@@ -131,6 +132,11 @@ impl Crowd {
 }
 
 impl CrowdOptions {
+    /// Steps per second, and where state is kept.
+    pub(super) const fn basics(&self) -> (u32, Store) {
+        (self.hz, self.store)
+    }
+
     /// The figures that every loss has: who was asked for, and what was found over all runs.
     pub(super) fn figures(&self, last: &Value) -> Value {
         let all = &last["all_hiccups"];

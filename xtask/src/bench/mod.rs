@@ -8,6 +8,7 @@ mod idle;
 mod kill_edge;
 mod kill_region;
 mod numbers;
+mod pools;
 mod storm;
 
 use std::path::PathBuf;
@@ -37,6 +38,8 @@ pub(crate) enum What {
     KillRegion(KillRegionOptions),
     /// One of two edges ends, or both are restarted one after the other: when do their players play on?
     KillEdge(KillEdgeOptions),
+    /// Region servers from the pool: until one serves, ready and cold, and until one has taken over for another
+    Pools(PoolsOptions),
     /// What replication costs by itself, and how exact its pictures are: one row for each scene
     Gorc(GorcOptions),
 }
@@ -184,6 +187,22 @@ pub(crate) struct KillEdgeOptions {
     crowd: CrowdOptions,
 }
 
+/// How region servers are placed, started and relieved.
+#[derive(Debug, Args)]
+pub(crate) struct PoolsOptions {
+    /// Print JSON; there is no other form
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    crowd: CrowdOptions,
+    /// A region is started cold, and one is evacuated, so often in a row
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
+    runs: u32,
+    /// Things in the region that is started cold
+    #[arg(long, default_value_t = 10_000)]
+    objects: usize,
+}
+
 /// Measures, and prints what was found. Where that breaks a promise the status is 1.
 pub(crate) async fn run(what: What) -> Outcome<()> {
     let mut signals = Signals::new()?;
@@ -201,6 +220,9 @@ pub(crate) async fn run(what: What) -> Outcome<()> {
             }
             What::KillEdge(options) => {
                 kill_edge::measure(&cargo::build(Profile::Release)?, &options).await.map(Some)
+            }
+            What::Pools(options) => {
+                pools::measure(&cargo::build(Profile::Release)?, &options).await.map(Some)
             }
             What::Gorc(options) => gorc::measure(&options).map(|()| None),
         }
@@ -260,6 +282,7 @@ impl Arena {
             second_edge: None,
             grace_seconds: Some(grace),
             store,
+            warm_workers: None,
             drill,
             region_metres: layout::REGION_METRES,
         };

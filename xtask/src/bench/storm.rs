@@ -50,6 +50,7 @@ pub(super) async fn measure(built: &Built, options: &StormOptions) -> Outcome<Va
         march_players: options.players,
         march_after_seconds: MARCH_AFTER_SECONDS,
         line_metres: options.players as i64 * LINE_METRES,
+        ..Drill::default()
     };
     let arena =
         Arena::start_drilled(built, 1, options.hz, drill, None, options.data.clone(), options.store).await?;
