@@ -86,8 +86,7 @@ const END_TO_END: Step = Step {
 };
 
 /// The short run of faults at exact steps of a crossing, each with its control.
-const CHAOS: Step =
-    Step { name: "chaos", words: &["xtask", "chaos", "--json", "--cells", "quick"] };
+const CHAOS: Step = Step { name: "chaos", words: &["xtask", "chaos", "--json", "--cells", "quick"] };
 
 /// A handful of them on the other store.
 const CHAOS_ON_REDIS: Step = Step {
