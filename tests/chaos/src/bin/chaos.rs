@@ -32,8 +32,8 @@ struct Arguments {
     /// Worlds at a time
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=16))]
     jobs: u64,
-    /// Tries of each control until it is caught
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(0..=20))]
+    /// Tries of each control until it is caught: whether there is something to lose at that moment is chance
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u64).range(0..=20))]
     tries: u64,
     /// Print the matrix as a table in place of JSON
     #[arg(long)]
