@@ -263,7 +263,8 @@ impl Cell {
             Fault::StoreStop12 => Duration::from_secs(12),
             Fault::CutAStore | Fault::CutBStore => LEASE * 2,
             Fault::Repeated if self.step == Step::S6 => LEASE * 3 / 2,
-            // Until the link is given up, so that what was on its way is lost.
+            // Nothing else moves the player away: until the link is given up, so that what was on its way is lost.
+            Fault::CutAtlasA if self.step == Step::S1 => LEASE * 3,
             Fault::CutAtlasA | Fault::CutAtlasB | Fault::CutAAtlas | Fault::CutBAtlas => LEASE * 3 / 2,
             Fault::CutAB | Fault::Repeated | Fault::Late | Fault::PostRepeated | Fault::PostLate => LEASE,
             Fault::BadRoads | Fault::TooLarge => Duration::from_secs(4),
