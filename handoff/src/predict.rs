@@ -215,7 +215,14 @@ impl Motion {
         for step in 1..=STEPS {
             // Dense at first, where a decision is due, and wide where it is not.
             let at = horizon * (f64::from(step) / f64::from(STEPS)).powi(2);
-            let push = (at.min(MANOEUVRE) - before).max(0.0);
+            let (dt, push) = (at - before, (at.min(MANOEUVRE) - before).max(0.0));
+            if push == 0.0 {
+                // Straight on: most of the points.
+                place = [0, 1].map(|axis| place[axis] + v[axis] * dt);
+                before = at;
+                visit(at, place);
+                continue;
+            }
             let size = length(v);
             let [fx, fy] = heading(v);
             let mut after =
@@ -225,7 +232,6 @@ impl Motion {
                 let scale = (size + faster * push).max(0.0) / length(after).max(SLOW);
                 after = after.map(|axis| axis * scale);
             }
-            let dt = at - before;
             place = [0, 1].map(|axis| place[axis] + (v[axis] + after[axis]) / 2.0 * dt);
             (v, before) = (after, at);
             visit(at, place);

@@ -54,6 +54,8 @@ const ARROWS: &[(&str, &[&str], &[&str])] = &[
     ("horizon-e2e", &["horizon-client", "horizon-model", "horizon-protocol"], &[]),
     // Read by simulation, processes and model alike, so it knows none of them.
     ("horizon-history", &["horizon-model"], &[]),
+    // Judges the predictor of the handoff on the recordings of the bots.
+    ("horizon-predict", &["horizon-handoff", "horizon-load", "horizon-model"], &[]),
     ("horizon-model-check", &["horizon-handoff", "horizon-model"], &[]),
     // Its programs with fail points are the real ones under other names, which is why it may import them.
     (

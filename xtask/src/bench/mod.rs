@@ -9,6 +9,7 @@ mod kill_edge;
 mod kill_region;
 mod numbers;
 mod pools;
+mod predict;
 mod storm;
 
 use std::path::PathBuf;
@@ -40,6 +41,8 @@ pub(crate) enum What {
     KillEdge(KillEdgeOptions),
     /// Region servers from the pool: until one serves, ready and cold, and until one has taken over for another
     Pools(PoolsOptions),
+    /// How well border crossings are foreseen, on recorded and drawn movement
+    Predict(PredictOptions),
     /// What replication costs by itself, and how exact its pictures are: one row for each scene
     Gorc(GorcOptions),
 }
@@ -65,6 +68,23 @@ pub(crate) struct GorcOptions {
     /// Folder of recorded matches; without one, a match that comes with the repository
     #[arg(long)]
     traces: Option<PathBuf>,
+}
+
+/// Which movement is foreseen.
+#[derive(Debug, Args)]
+pub(crate) struct PredictOptions {
+    /// Print JSON in place of a table
+    #[arg(long)]
+    json: bool,
+    /// Folder of recorded matches; without one, a match that comes with the repository
+    #[arg(long)]
+    traces: Option<PathBuf>,
+    /// Copies begin so many seconds ahead, as prepare_within_ms in [director] says
+    #[arg(long)]
+    seconds_ahead: Option<f64>,
+    /// Draw hits against waste for the matches, into this SVG file
+    #[arg(long)]
+    plot: Option<PathBuf>,
 }
 
 /// How borders are crossed.
@@ -224,6 +244,7 @@ pub(crate) async fn run(what: What) -> Outcome<()> {
             What::Pools(options) => {
                 pools::measure(&cargo::build(Profile::Release)?, &options).await.map(Some)
             }
+            What::Predict(options) => predict::measure(&options).map(|()| None),
             What::Gorc(options) => gorc::measure(&options).map(|()| None),
         }
     };
