@@ -99,6 +99,7 @@ impl Hub {
             warm_workers: config.warm_workers,
             max_workers: config.max_workers,
             starts_workers: config.start_workers,
+            max_lifetime: config.max_lifetime,
             grace: config.grace,
             place_within: config.place_within,
             settle: settled_at,

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use horizon_model::RegionId;
+
 use super::{
     ALONE, DEAF, Director, LINK_PATIENCE, Output, Region, RegionState, SHUTDOWN_PATIENCE, START_PATIENCE,
     Worker, WorkerState,
@@ -66,6 +68,28 @@ impl Director {
         }
     }
 
+    /// When the oldest worker that serves is too old, and its region; nothing while another one is being replaced.
+    pub(super) fn next_to_replace(&self) -> Option<(Duration, RegionId)> {
+        let greatest = self.settings.max_lifetime?;
+        let busy = |worker: &Worker| matches!(worker.state, WorkerState::Retiring { .. });
+        if !self.evacuating.is_empty() || self.workers.values().any(busy) {
+            return None;
+        }
+        let serving = self.workers.values().filter_map(|worker| match worker.state {
+            WorkerState::Serving(region) => Some((worker.since + greatest, region)),
+            _ => None,
+        });
+        serving.min()
+    }
+
+    pub(super) fn replace_the_oldest(&mut self, now: Duration) {
+        if let Some((at, region)) = self.next_to_replace()
+            && at <= now
+        {
+            self.evacuating.insert(region);
+        }
+    }
+
     /// Regions that are to go on elsewhere do so when whoever goes on with them is ready.
     pub(super) fn evacuate_the_asked(&mut self, now: Duration, out: &mut Vec<Output>) {
         for id in std::mem::take(&mut self.evacuating) {
@@ -75,7 +99,10 @@ impl Director {
                 continue;
             };
             let (worker, corners) = (placement.worker, self.boxes[&id]);
-            let ready = self.workers.values().any(|worker| worker.is_free() && worker.serves(corners));
+            // Whoever is ready may be meant for a region that is given back at this moment.
+            let promised = self.regions.values().filter(|region| region.is_relieved()).count();
+            let fit = self.workers.values().filter(|worker| worker.is_free() && worker.serves(corners));
+            let ready = fit.count() > promised;
             let linked = |worker: &&mut Worker| worker.unlinked_since.is_none();
             let Some(entry) = self.workers.get_mut(&worker).filter(linked).filter(|_| ready) else {
                 self.evacuating.insert(id);

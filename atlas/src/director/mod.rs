@@ -80,6 +80,8 @@ pub struct Settings {
     /// Whether processes are started and ended here. Where they are not, whoever does it decides how many
     /// there are, and a worker that has given back its region stays.
     pub starts_workers: bool,
+    /// A worker that serves and is older than this is relieved by another one.
+    pub max_lifetime: Option<Duration>,
     /// An idle region retires after this long, unless somebody is expected.
     pub grace: Duration,
     /// A worker has this long to take over a region before it is given up for another.
@@ -181,7 +183,9 @@ impl Director {
             }
             Input::Registered { worker, pid, endpoint, bounds, serving, in_step } => {
                 let ends = serving.is_none() && !in_step && self.leads;
-                let entry = Worker { pid, endpoint, bounds, state: WorkerState::Ready, unlinked_since: None };
+                let since = self.workers.get(&worker).map_or(now, |known| known.since);
+                let state = WorkerState::Ready;
+                let entry = Worker { pid, endpoint, bounds, state, since, unlinked_since: None };
                 self.registered(now, worker, entry, serving, &mut out);
                 if ends && let Some(entry) = self.workers.get_mut(&worker).filter(|entry| entry.is_free()) {
                     entry.state = WorkerState::Draining { since: now };
@@ -232,8 +236,9 @@ impl Director {
                 self.stop_everything(now, &mut out);
             } else if self.settled_at.is_none() {
                 self.give_up_the_silent(now, &mut out);
-                self.evacuate_the_asked(now, &mut out);
                 self.place_the_wanted(now, &mut out);
+                self.replace_the_oldest(now);
+                self.evacuate_the_asked(now, &mut out);
                 self.spawn_the_missing(&mut out);
                 self.retire_the_idle(now, &mut out);
             }
@@ -250,13 +255,14 @@ impl Director {
     pub fn next_timeout(&self) -> Option<(Duration, &'static str)> {
         let workers = self.workers.values().filter_map(|worker| worker.deadline(self.settings.place_within));
         let starting = self.starting.values().map(|&since| (since + START_PATIENCE, "registration"));
+        let ages = self.next_to_replace().map(|(at, _)| (at, "a worker's greatest age"));
         let stop = self.shutdown_by.filter(|_| !self.finished).map(|by| (by, "end of the world"));
         let regions = self
             .regions
             .values()
             .filter_map(|region| region.deadline(self.settings.grace))
             .filter(|_| self.shutdown_by.is_none() && self.settled_at.is_none());
-        let decisions = workers.chain(starting).chain(stop).chain(regions).filter(|_| self.leads);
+        let decisions = workers.chain(starting).chain(ages).chain(stop).chain(regions).filter(|_| self.leads);
         let settle = self.settled_at.map(|at| (at, "registration of running workers"));
         let spawn = self.spawn_not_before.map(|at| (at, "end of a pause after failed spawns"));
         decisions.chain(settle).chain(spawn).min_by_key(|&(at, _)| at)

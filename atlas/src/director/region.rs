@@ -225,6 +225,11 @@ impl Region {
         self.retire(worker);
     }
 
+    /// Whether it is given back for the next worker.
+    pub(super) const fn is_relieved(&self) -> bool {
+        matches!((&self.state, self.wish), (RegionState::Retiring { .. }, Some(_)))
+    }
+
     pub(super) fn retire(&mut self, worker: WorkerId) {
         self.state = RegionState::Retiring { worker };
     }

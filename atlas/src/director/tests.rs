@@ -20,6 +20,7 @@ fn settings(warm_workers: usize) -> Settings {
         warm_workers,
         max_workers: 4,
         starts_workers: true,
+        max_lifetime: None,
         grace: GRACE,
         place_within,
         settle: Duration::ZERO,

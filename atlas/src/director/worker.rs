@@ -64,6 +64,8 @@ pub struct Worker {
     pub endpoint: String,
     /// It serves only regions within this box: x and y of the lower corner, then of the upper one, metres.
     pub bounds: Option<[f64; 4]>,
+    /// When it registered first.
+    pub since: Duration,
     /// What it is doing.
     pub state: WorkerState,
     /// Since when its link is gone; `None` while it is there.

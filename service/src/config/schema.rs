@@ -194,6 +194,11 @@ pub const SECTIONS: &[Section] = &[
                 "Whether Atlas starts and ends region servers on its own machine. false: somebody else does (containers, other machines), they register by themselves, and warm_workers and max_workers mean nothing.",
             ),
             key(
+                "max_lifetime_minutes",
+                "0",
+                "A region server that has run this long gives its region, with everybody in it, to a fresh one, one at a time. 0: never.",
+            ),
+            key(
                 "lease_ms",
                 "1000",
                 "An edge that directs and is silent this long is followed by another edge. Milliseconds, 200 to 60000.",

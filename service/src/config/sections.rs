@@ -308,6 +308,8 @@ pub struct Director {
     pub max_workers: usize,
     /// Whether Atlas starts region servers itself.
     pub start_workers: bool,
+    /// A region server that has run this long is replaced by a fresh one; `None`: never.
+    pub max_lifetime: Option<Duration>,
     /// How long the right to direct lasts without renewal.
     pub lease: Duration,
     /// Time between two summaries of a region.
@@ -330,6 +332,10 @@ impl Director {
             prepare_within: reader.millis("prepare_within_ms", 1..=60_000),
             max_workers,
             start_workers: reader.switch("start_workers"),
+            max_lifetime: match reader.integer("max_lifetime_minutes", 0..=1_000_000) {
+                0 => None,
+                minutes => Some(Duration::from_secs(minutes * 60)),
+            },
             lease: reader.millis("lease_ms", 200..=60_000),
             summary_period: Duration::from_secs(1) / reader.count("summary_hz", 1..=30),
         }

@@ -59,12 +59,18 @@ fn main() -> ExitCode {
     found["us_per_decision"] = report::us_per_decision(&kinds, seconds).into();
     found["matches"] = matches.len().into();
     found["kinds"] = table.into();
+    let broken = report::broken(&found);
+    found["broken"] = broken.clone().into();
     if arguments.json {
         println!("{found}");
     } else {
         tell(&found);
     }
-    ExitCode::SUCCESS
+    if broken.is_empty() {
+        return ExitCode::SUCCESS;
+    }
+    eprintln!("promises are broken: {}", broken.join(", "));
+    ExitCode::FAILURE
 }
 
 /// A table for people.

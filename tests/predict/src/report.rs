@@ -19,6 +19,12 @@ const METRES: [f64; 12] = [2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 15.0, 20.0, 25.0,
 const LOOK_AHEAD: f64 = 1.0;
 const DISTANCE: f64 = 35.0;
 
+/// What is promised: on recorded matches without their jumps, with cold starts of 1.5 s.
+const PLACED: f64 = 0.97;
+const PRESYNCED: f64 = 0.975;
+const WASTED: f64 = 0.18;
+const DECISION_US: f64 = 1.0;
+
 /// Choices before those of the curves.
 const NAMED: usize = 3;
 
@@ -143,6 +149,33 @@ impl Verdict {
     }
 }
 
+/// The promises that these figures break, by key. Shares are those of the recorded matches.
+pub fn broken(found: &Value) -> Vec<String> {
+    let matches = &found["kinds"]["matches"];
+    let figure = |value: &Value| value.as_f64().unwrap_or(f64::NAN);
+    let least = [("placed_share", PLACED), ("placed_share_warm", 1.0), ("presynced_share", PRESYNCED)];
+    let mut broken: Vec<String> = Vec::new();
+    for (key, least) in least {
+        // A figure that is missing keeps no promise.
+        if !(figure(&matches[key]) >= least) {
+            broken.push(key.to_owned());
+        }
+    }
+    if !(figure(&matches["wasted_per_crossing"]) <= WASTED) {
+        broken.push("wasted_per_crossing".to_owned());
+    }
+    for name in ["constant_velocity", "within_35_m"] {
+        let theirs = figure(&matches["baselines"][name]["presynced_share_at_our_waste"]);
+        if !(figure(&matches["presynced_share"]) > theirs) {
+            broken.push(name.to_owned());
+        }
+    }
+    if !(figure(&found["us_per_decision"]) <= DECISION_US) {
+        broken.push("us_per_decision".to_owned());
+    }
+    broken
+}
+
 fn point(setting: f64, tally: &Tally) -> Point {
     Point { setting, presynced: tally.share(tally.presynced), wasted: tally.share(tally.wasted) }
 }
@@ -202,6 +235,27 @@ pub fn us_per_decision(kinds: &[Kind], seconds: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_broken_promise_is_named() {
+        let baselines = json!({
+            "constant_velocity": { "presynced_share_at_our_waste": 0.6 },
+            "within_35_m": { "presynced_share_at_our_waste": 0.2 },
+        });
+        let found = |placed: f64, wasted: f64, us: f64| {
+            let matches = json!({
+                "placed_share": placed, "placed_share_warm": 1.0, "presynced_share": 0.98,
+                "wasted_per_crossing": wasted, "baselines": baselines,
+            });
+            json!({ "kinds": { "matches": matches }, "us_per_decision": us })
+        };
+        assert_eq!(broken(&found(0.98, 0.1, 0.9)), [""; 0]);
+        assert_eq!(
+            broken(&found(0.96, 0.2, 1.1)),
+            ["placed_share", "wasted_per_crossing", "us_per_decision"]
+        );
+        assert_eq!(broken(&json!({})).len(), 7, "no figure is no promise kept");
+    }
 
     #[test]
     fn a_curve_is_read_between_its_points_and_beyond_none() {

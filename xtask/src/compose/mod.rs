@@ -53,7 +53,7 @@ pub(crate) async fn run(options: &Options) -> Outcome<()> {
         images::make(&mut engine)?;
     }
     eprintln!("building the image");
-    engine.compose(&["build"])?;
+    engine.compose(&["build", "setup"])?;
     engine.compose(&["down", "--volumes", "--remove-orphans"])?;
     let folder = tempfile::tempdir().map_err(|error| format!("no temporary folder: {error}"))?;
     let mut trial = Trial { engine, load: None, steps: Vec::new() };

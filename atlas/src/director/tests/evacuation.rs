@@ -28,6 +28,43 @@ fn a_region_goes_on_elsewhere_once_somebody_is_ready() {
 }
 
 #[test]
+fn old_workers_are_replaced_one_at_a_time() {
+    let settings = Settings { max_lifetime: Some(ms(1_000)), ..settings(0) };
+    let steps = [
+        LEAD,
+        (1, registered(7, Some(placement(2, 7, 1)))),
+        (5, registered(9, Some(placement(1, 9, 1)))),
+        (500, registered(7, Some(placement(2, 7, 1)))),
+        (600, registered(8, None)),
+        (1_000, Input::Timeout),
+        (1_001, Input::Timeout),
+        (1_006, Input::Timeout),
+        (1_010, Input::Retired { worker: WorkerId(7), region: RegionId(2) }),
+        (1_020, Input::Placed(placement(2, 8, 2))),
+    ];
+    let relieve = Output::Relieve { worker: WorkerId(7), region: RegionId(2) };
+    let expected = [relieve, place(8, 2, Why::Lost), Output::Spawn];
+    check_with("the oldest first, by its first registration", settings, &steps, &expected);
+}
+
+#[test]
+fn two_evacuations_need_two_workers() {
+    let base = [
+        LEAD,
+        (1, registered(7, Some(placement(2, 7, 1)))),
+        (1, registered(9, Some(placement(1, 9, 1)))),
+        (2, registered(8, None)),
+        (3, Input::Evacuate(RegionId(2))),
+        (3, Input::Evacuate(RegionId(1))),
+    ];
+    let relieve = |worker, region| Output::Relieve { worker: WorkerId(worker), region: RegionId(region) };
+    check("one at a time", 0, &base, &[relieve(7, 2), Output::Spawn]);
+    let mut both = base.to_vec();
+    both.extend([(4, Input::Spawned { pid: 6 }), (5, registered(6, None))]);
+    check("both", 0, &both, &[relieve(7, 2), Output::Spawn, relieve(9, 1)]);
+}
+
+#[test]
 fn evacuations_that_come_to_nothing() {
     let served = [LEAD, (1, registered(7, Some(placement(2, 7, 1)))), (1, registered(8, None))];
     let ask = (2, Input::Evacuate(RegionId(2)));
