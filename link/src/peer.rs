@@ -1,6 +1,6 @@
 //! One open link.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -81,7 +81,8 @@ impl Peer {
             connection: connection.clone(),
         });
         let frames = reader::start(connection.clone());
-        let (address, through) = (connection.remote_address(), connection.local_ip());
+        let address = connection.remote_address();
+        let through = own_address(address);
         tokio::spawn(async move {
             let reason = connection.closed().await;
             closed.store(true, Ordering::Release);
@@ -90,6 +91,15 @@ impl Peer {
         let sender = PeerSender { shared: Arc::clone(&shared) };
         Self { role, address, through, sender, receiver: PeerReceiver { frames, shared } }
     }
+}
+
+/// The address of this machine that packets to `peer` leave from. None is sent for it.
+fn own_address(peer: SocketAddr) -> Option<IpAddr> {
+    let any: IpAddr =
+        if peer.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let socket = UdpSocket::bind((any, 0)).ok()?;
+    socket.connect(peer).ok()?;
+    Some(socket.local_addr().ok()?.ip())
 }
 
 impl PeerSender {

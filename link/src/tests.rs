@@ -73,6 +73,9 @@ async fn messages_arrive_in_order_on_every_lane_both_ways() {
     let dir = authority();
     let (_edge, _region, mut at_edge, mut at_region) = linked(dir.path()).await;
     assert_eq!((at_edge.role, at_region.role), (REGION, EDGE));
+    for peer in [&at_edge, &at_region] {
+        assert_eq!(peer.through, Some(peer.address.ip()), "both are on this machine");
+    }
     let lanes = [Lane::Control, Lane::of_player(PlayerId(5)), Lane::Session(2), Lane::Presync];
     for n in 0..500 {
         for lane in lanes {

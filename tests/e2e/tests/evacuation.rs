@@ -74,7 +74,7 @@ async fn region_servers_that_somebody_else_starts_are_forgotten_in_place_of_kill
         eprintln!("skipped: region servers out of each other's sight, because their namespaces need root");
         return;
     }
-    let mut world = World::start("[director]\nstart_workers = false\n").await;
+    let mut world = World::start("[director]\nstart_workers = false\n[region]\nlink = \"0.0.0.0:0\"\n").await;
     let mut workers = Vec::new();
     for _ in 0..3 {
         workers.push(world.spawn_out_of_sight());
@@ -84,6 +84,10 @@ async fn region_servers_that_somebody_else_starts_are_forgotten_in_place_of_kill
     let pids: Vec<_> =
         status["workers"].as_array().into_iter().flatten().map(|worker| &worker["pid"]).collect();
     assert!(pids.iter().all(|pid| pid.is_null()), "{status}");
+    let told = |worker: &serde_json::Value| {
+        worker["endpoint"].as_str().is_some_and(|at| at.starts_with("127.0.0.1:"))
+    };
+    assert!(status["workers"].as_array().into_iter().flatten().all(told), "others can dial them: {status}");
     let players = at_play(&world).await;
     let owner = |status: &serde_json::Value| {
         let served = status["regions"].as_array()?.iter().find(|region| region["players"] == 2)?;

@@ -159,7 +159,8 @@ impl Trial {
         let order = Order::matches(CENTRE, 0, options.traces.as_deref()).also_at(&second);
         let load = Load::connect(built, (&first, &authority), &order, folder, false)?;
         self.load = Some(load);
-        self.until("bots to walk", |trial| Ok(trial.latest()["frames"].as_u64().unwrap_or(0) > 0)).await?;
+        self.until("bots to walk", |trial| Ok(trial.latest()["frames_per_s"].as_u64().unwrap_or(0) > 0))
+            .await?;
         let first_step_s = since.elapsed().as_secs_f64();
         sleep(SETTLE).await;
         Ok(first_step_s)
