@@ -356,10 +356,7 @@ impl Hub {
                     }
                 },
             ),
-            Output::Kill { pid, missed } => {
-                tracing::warn!(pid, missed, "a worker is ended by force");
-                self.provisioner.kill(pid);
-            }
+            Output::Kill { pid, .. } => self.provisioner.kill(pid),
             Output::Forget { worker, missed } => {
                 tracing::warn!(%worker, missed, "a worker out of reach does not count any more");
                 if let Some(link) = self.links.remove(&worker) {

@@ -103,10 +103,11 @@ impl Predictor {
     pub fn forecast(&self, map: &RegionMap, home: RegionId, horizon: Duration) -> Vec<Forecast> {
         let Some(motion) = self.motion else { return vec![] };
         let horizon = horizon.as_secs_f64();
-        if motion.stays(map, home, horizon) {
+        let bounds = map.bounds(home);
+        let room = bounds.map_or(f64::NEG_INFINITY, |bounds| motion.room(bounds));
+        if room > motion.greatest_reach(horizon) {
             return vec![];
         }
-        let bounds = map.bounds(home);
         let is_home = |[x, y]: [f64; 2]| {
             bounds.is_some_and(|(low, high)| low[0] <= x && x < high[0] && low[1] <= y && y < high[1])
         };
@@ -117,11 +118,10 @@ impl Predictor {
                 let weight = along_weight * across_weight;
                 let mut seen = [home; 4];
                 let mut count = 1;
-                motion.arc(along, across, horizon, |at, [x, y]| {
-                    // Most points of most arcs.
-                    if is_home([x, y]) {
-                        return;
-                    }
+                if room > motion.reach(along, across, horizon) {
+                    continue;
+                }
+                motion.arc(along, across, horizon, is_home, |at, [x, y]| {
                     let position = Position::from_metres([x, y, z]);
                     let Some(region) = position.and_then(|position| map.owner_of(&position)) else { return };
                     if count < seen.len() && !seen[..count].contains(&region) {
@@ -195,20 +195,48 @@ impl Motion {
         Some(next)
     }
 
-    /// Whether no arc can leave the cells of `home`: the cheap answer for nearly every body.
-    fn stays(&self, map: &RegionMap, home: RegionId, horizon: f64) -> bool {
-        let Some((low, high)) = map.bounds(home) else { return false };
+    /// Metres to the nearest edge of a region with these corners; negative outside.
+    fn room(&self, (low, high): ([f64; 2], [f64; 2])) -> f64 {
         let [x, y, _] = self.position.metres();
-        let room = (x - low[0]).min(high[0] - x).min(y - low[1]).min(high[1] - y);
-        let push = length(self.acceleration) + 2.0 * self.unrest;
-        room > (length(self.velocity) + push * horizon.min(MANOEUVRE)) * horizon
+        (x - low[0]).min(high[0] - x).min(y - low[1]).min(high[1] - y)
     }
 
-    /// Visits the points of one arc, in metres from the world's origin: the estimated acceleration and turn rate,
-    /// off by `along` and `across` times the unrest.
-    fn arc(&self, along: f64, across: f64, horizon: f64, mut visit: impl FnMut(f64, [f64; 2])) {
-        let faster = self.acceleration[0] + along * self.unrest;
-        let sideways = self.acceleration[1] + across * self.unrest;
+    /// Metres that no arc goes beyond: the cheap answer for nearly every body.
+    fn greatest_reach(&self, horizon: f64) -> f64 {
+        self.reach_with(length(self.acceleration) + 2.0 * self.unrest, horizon)
+    }
+
+    /// Metres that one arc does not go beyond.
+    fn reach(&self, along: f64, across: f64, horizon: f64) -> f64 {
+        self.reach_with(length(self.push(along, across)), horizon)
+    }
+
+    fn reach_with(&self, push: f64, horizon: f64) -> f64 {
+        let pushed = horizon.min(MANOEUVRE);
+        (length(self.velocity) + push * pushed) * horizon - push * pushed * pushed / 2.0
+    }
+
+    /// Forwards and to the left, m/s², on the arc that is off by so many times the unrest.
+    fn push(&self, along: f64, across: f64) -> [f64; 2] {
+        [self.acceleration[0] + along * self.unrest, self.acceleration[1] + across * self.unrest]
+    }
+
+    /// Visits the points of one arc outside of home, in metres from the world's origin: the estimated acceleration
+    /// and turn rate, off by `along` and `across` times the unrest. Home is convex.
+    fn arc(
+        &self,
+        along: f64,
+        across: f64,
+        horizon: f64,
+        is_home: impl Fn([f64; 2]) -> bool,
+        mut visit: impl FnMut(f64, [f64; 2]),
+    ) {
+        let mut visit = |at: f64, place: [f64; 2]| {
+            if !is_home(place) {
+                visit(at, place);
+            }
+        };
+        let [faster, sideways] = self.push(along, across);
         let [x, y, _] = self.position.metres();
         let (mut v, mut place, mut before) = (self.velocity, [x, y], 0.0);
         visit(0.0, place);
@@ -217,7 +245,11 @@ impl Motion {
             let at = horizon * (f64::from(step) / f64::from(STEPS)).powi(2);
             let (dt, push) = (at - before, (at.min(MANOEUVRE) - before).max(0.0));
             if push == 0.0 {
-                // Straight on: most of the points.
+                // Straight on: nearly half of the points, and as a rule none of them is outside.
+                let end = [0, 1].map(|axis| place[axis] + v[axis] * (horizon - before));
+                if is_home(place) && is_home(end) {
+                    return;
+                }
                 place = [0, 1].map(|axis| place[axis] + v[axis] * dt);
                 before = at;
                 visit(at, place);

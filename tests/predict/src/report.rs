@@ -152,28 +152,29 @@ impl Verdict {
 /// The promises that these figures break, by key. Shares are those of the recorded matches.
 pub fn broken(found: &Value) -> Vec<String> {
     let matches = &found["kinds"]["matches"];
-    let figure = |value: &Value| value.as_f64().unwrap_or(f64::NAN);
+    // A figure that is missing keeps no promise.
+    let at_least = |value: &Value, least: f64| value.as_f64().is_some_and(|value| value >= least);
+    let at_most = |value: &Value, most: f64| value.as_f64().is_some_and(|value| value <= most);
+    let above = |value: &Value, other: &Value| value.as_f64() > other.as_f64() && other.is_number();
     let least = [("placed_share", PLACED), ("placed_share_warm", 1.0), ("presynced_share", PRESYNCED)];
-    let mut broken: Vec<String> = Vec::new();
-    for (key, least) in least {
-        // A figure that is missing keeps no promise.
-        if !(figure(&matches[key]) >= least) {
-            broken.push(key.to_owned());
-        }
-    }
-    if !(figure(&matches["wasted_per_crossing"]) <= WASTED) {
-        broken.push("wasted_per_crossing".to_owned());
+    let mut broken: Vec<&str> = least
+        .into_iter()
+        .filter(|(key, least)| !at_least(&matches[*key], *least))
+        .map(|(key, _)| key)
+        .collect();
+    if !at_most(&matches["wasted_per_crossing"], WASTED) {
+        broken.push("wasted_per_crossing");
     }
     for name in ["constant_velocity", "within_35_m"] {
-        let theirs = figure(&matches["baselines"][name]["presynced_share_at_our_waste"]);
-        if !(figure(&matches["presynced_share"]) > theirs) {
-            broken.push(name.to_owned());
+        let theirs = &matches["baselines"][name]["presynced_share_at_our_waste"];
+        if !above(&matches["presynced_share"], theirs) {
+            broken.push(name);
         }
     }
-    if !(figure(&found["us_per_decision"]) <= DECISION_US) {
-        broken.push("us_per_decision".to_owned());
+    if !at_most(&found["us_per_decision"], DECISION_US) {
+        broken.push("us_per_decision");
     }
-    broken
+    broken.into_iter().map(str::to_owned).collect()
 }
 
 fn point(setting: f64, tally: &Tally) -> Point {
