@@ -20,7 +20,7 @@ use super::{Forecast, LIKELY};
 
 /// Pre-sync begins when a crossing is expected within this time: three round trips of the slowest
 /// step rate, and time for a turn to show.
-pub const DEFAULT_PREPARE_WITHIN: Duration = Duration::from_secs(1);
+pub const DEFAULT_PREPARE_WITHIN: Duration = Duration::from_millis(400);
 
 /// A wish stays until nothing supported it for so long.
 const HOLD: Duration = Duration::from_secs(1);

@@ -184,7 +184,7 @@ pub const SECTIONS: &[Section] = &[
             ),
             key(
                 "prepare_within_ms",
-                "1000",
+                "400",
                 "How far ahead a neighbour is made ready, at least, before a player is expected there.",
             ),
             key("max_workers", "64", "Region servers at most."),

@@ -18,7 +18,7 @@ struct Arguments {
     #[arg(long)]
     traces: Option<PathBuf>,
     /// Copies begin so many seconds ahead, as prepare_within_ms in [director] says
-    #[arg(long, default_value_t = 1.0)]
+    #[arg(long, default_value_t = 0.4)]
     seconds_ahead: f64,
     /// Draw the curves of the matches into this SVG file
     #[arg(long)]

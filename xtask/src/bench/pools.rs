@@ -19,9 +19,9 @@ use crate::load::{Load, Order};
 use crate::{load, procfs};
 
 /// Regions that are needed one after the other: a square of so many by so many, with one player in each.
-const SQUARE: u32 = 6;
+const SQUARE: u32 = 4;
 /// Players who need them, a second. Each of them takes a region server from the pool, and another one is started.
-const JOINS_PER_SECOND: u64 = 3;
+const JOINS_PER_SECOND: u64 = 1;
 /// Kept ready.
 const WARM: u32 = 4;
 /// Edge of the region with the things, in metres.
@@ -111,11 +111,11 @@ async fn kills(arena: &Arena, options: &PoolsOptions) -> Outcome<Vec<f64>> {
     let count = |status: &Value| {
         status["regions"]
             .as_array()
-            .map_or(0, |all| all.iter().filter_map(|region| region["entities"].as_u64()).sum::<u64>())
+            .map_or(0, |all| all.iter().filter_map(|region| region["objects"].as_u64()).sum::<u64>())
     };
     let mut found = Vec::new();
     for run in 0..options.runs as usize {
-        let whole = || async { count(&arena.status().await) > options.objects as u64 };
+        let whole = || async { count(&arena.status().await) >= options.objects as u64 };
         if !until(JOIN_SLACK, whole).await {
             let seen = count(&arena.status().await);
             return Err(format!("{seen} of {} things are there", options.objects).into());
@@ -145,6 +145,17 @@ async fn kills(arena: &Arena, options: &PoolsOptions) -> Outcome<Vec<f64>> {
             );
         }
         found.push(took.ok_or_else(|| "the region was not served again".to_owned())?);
+        // The things are put down again where they are missing, but not at once.
+        let told = || async {
+            arena.status().await["regions"]
+                .as_array()
+                .is_some_and(|all| all.iter().any(|r| r["objects"].is_u64()))
+        };
+        until(JOIN_SLACK, told).await;
+        let back = count(&arena.status().await);
+        if back < options.objects as u64 {
+            return Err(format!("the region came back with {back} of {} things", options.objects).into());
+        }
     }
     Ok(found)
 }
