@@ -117,7 +117,7 @@ async fn a_neighbour_is_placed_and_the_owner_told_before_a_runner_arrives() {
     };
     (0..5).for_each(|_| step(&mut worker));
     let _west = world.serving(RegionId(2), 1).await;
-    (0..40).for_each(|_| step(&mut worker));
+    (0..50).for_each(|_| step(&mut worker));
     let target = worker
         .expect("a preparation", |message| match message {
             EdgeToRegion::Prepare { key, target } if key == EntityKey::Player(open.player) => Some(target),
