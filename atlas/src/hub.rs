@@ -23,6 +23,7 @@ use crate::director::{Accuser, Director, Input, Output, Settings, Why};
 use crate::edge::Edge;
 use crate::edge::registry::ToSession;
 use crate::evacuation::Evacuations;
+use crate::eviction;
 pub use crate::inbox::{HUB_MESSAGES, ToHub};
 use crate::lease::Directing;
 use crate::live;
@@ -41,8 +42,6 @@ pub const CLOCK_MARGIN: Duration = Duration::from_secs(2);
 /// A worker's clock this near to ours follows it: more than a slow registration takes, and less than a
 /// minute of slewing.
 const CLOCK_TOLERANCE: Duration = Duration::from_millis(250);
-/// Pause between attempts to end a lease while the store does not answer.
-const EVICT_AGAIN_AFTER: Duration = Duration::from_millis(200);
 /// Deadlines are not looked at more often than this, so that none becomes a busy loop.
 const SHORTEST_WAIT: Duration = Duration::from_millis(5);
 
@@ -356,7 +355,10 @@ impl Hub {
                     }
                 },
             ),
-            Output::Kill { pid, .. } => self.provisioner.kill(pid),
+            Output::Kill { pid, missed } => {
+                tracing::warn!(pid, missed, "a worker is ended by force");
+                self.provisioner.kill(pid);
+            }
             Output::Forget { worker, missed } => {
                 tracing::warn!(%worker, missed, "a worker out of reach does not count any more");
                 if let Some(link) = self.links.remove(&worker) {
@@ -375,7 +377,7 @@ impl Hub {
             }
             Output::Evict { region, worker } => {
                 self.edge.figures.evictions.inc();
-                tokio::spawn(evict(self.edge.clone(), self.directs.subscribe(), region, worker));
+                tokio::spawn(eviction::evict(self.edge.clone(), self.directs.subscribe(), region, worker));
             }
             Output::Announce(placements) => {
                 if self.directs.borrow().is_some() {
@@ -471,28 +473,4 @@ impl Hub {
         view.forget(edge.uptime(), director);
         edge.live.write(|| view.live(edge, director));
     }
-}
-
-/// Ends the lease of a process that is gone or that nobody hears, however long the store takes to answer
-/// and however long it takes this edge to direct.
-async fn evict(
-    edge: Arc<Edge>,
-    mut directs: watch::Receiver<Option<Epoch>>,
-    region: RegionId,
-    worker: WorkerId,
-) {
-    loop {
-        let epoch = match directs.wait_for(Option::is_some).await {
-            Ok(epoch) => epoch.expect("just waited for"),
-            Err(_) => return,
-        };
-        match edge.store.evict(region, worker, epoch).await {
-            Ok(()) => break,
-            Err(error) => {
-                tracing::warn!(%region, %worker, %error, "a lease could not be ended; trying again");
-                tokio::time::sleep(EVICT_AGAIN_AFTER).await;
-            }
-        }
-    }
-    let _ = edge.hub.send(ToHub::Evicted(region)).await;
 }

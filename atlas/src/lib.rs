@@ -21,6 +21,7 @@ pub mod admin;
 pub mod director;
 pub mod edge;
 pub mod evacuation;
+mod eviction;
 pub mod figures;
 pub mod hub;
 pub mod inbox;

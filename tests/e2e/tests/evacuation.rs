@@ -94,7 +94,6 @@ async fn region_servers_that_somebody_else_starts_are_forgotten_in_place_of_kill
         served["worker"].as_str().map(str::to_owned)
     };
     let first = world.until("both in one region", owner).await;
-    // Which of the three processes that is, nobody outside can say: all but the one that is ready go.
     let (done, told) = evacuate(&world, "0000").await;
     assert!(done, "{told}");
     plays_on(&world, &players, 0).await;
