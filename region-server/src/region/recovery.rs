@@ -258,6 +258,7 @@ impl Recovery {
             config,
         };
         region.world.tick = tick;
+        region.world.deeds = region.host.heard_for_players();
         let implicit = self.implicit.into_iter().map(|(key, capsule)| (key, Epoch::ZERO, capsule));
         for (key, epoch, capsule) in self.won.into_iter().chain(implicit) {
             region.take_back(key, epoch, &capsule, tick);
