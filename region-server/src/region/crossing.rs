@@ -243,7 +243,7 @@ impl Region {
             tick: self.world.tick.max(entity.stepped),
             applied: state.applied(),
             durable: state.durable,
-            rate_hz: self.config.rate.hz() as u32,
+            rate_hz: self.config.world_rate.hz() as u32,
             sequence: state.sequence,
             continues,
             tables,

@@ -62,6 +62,8 @@ pub struct RegionConfig {
     pub map: RegionMap,
     /// Steps per second.
     pub rate: TickRate,
+    /// Those of the world, of which `rate` is a multiple: how clients read what any region tells them.
+    pub world_rate: TickRate,
     /// Avatars that nobody is connected to stay this long, in ticks.
     pub linger_ticks: u64,
     /// Poses reach the journal at least this often, in ticks.

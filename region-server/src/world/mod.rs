@@ -111,16 +111,16 @@ pub struct World {
 }
 
 impl World {
-    /// An empty region.
+    /// An empty region. `rates` are the steps per second of the world and of this region.
     pub fn new(
         region: RegionId,
         lease: Epoch,
         map: RegionMap,
-        rate: TickRate,
+        [world_rate, rate]: [TickRate; 2],
         schemas: Vec<ObjectSchema>,
     ) -> Self {
         let players = schemas.first().cloned().unwrap_or_else(|| ObjectSchema::named("player"));
-        let mut gorc = Gorc::new(rate, players);
+        let mut gorc = Gorc::within(world_rate, rate, players);
         for (index, schema) in schemas.iter().enumerate().skip(1) {
             gorc.register(ObjectTypeId(index as u16), schema.clone());
         }
