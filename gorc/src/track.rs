@@ -85,8 +85,6 @@ struct Line {
 pub(crate) struct Clock {
     pub(crate) now: i64,
     pub(crate) rate: TickRate,
-    /// The rate of the world, by which clients draw and lags are told.
-    pub(crate) world: TickRate,
     /// What bounds are multiplied by, 1 without overload.
     pub(crate) scale: f32,
     /// Whether what moves as foretold is left out.
@@ -214,10 +212,10 @@ impl Track {
         }
     }
 
-    /// Takes the newest sample, unless there is one for its step; `snap`: nothing lies between the last one and this.
-    pub(crate) fn sample(&mut self, step: i64, at: [f32; 3], yaw: f32, snap: bool) -> bool {
+    /// Takes the newest sample; `snap`: nothing lies between the last one and this.
+    pub(crate) fn sample(&mut self, step: i64, at: [f32; 3], yaw: f32, snap: bool) {
         if step <= self.heard {
-            return false;
+            return;
         }
         if step <= self.newest {
             // It was taken to stand and had moved already.
@@ -242,7 +240,6 @@ impl Track {
         (self.newest, self.written, self.still_since) = (step, step, step);
         self.oldest = self.oldest.max(step - RING as i64 + 1);
         self.quiet = false;
-        true
     }
 
     fn put(&mut self, step: i64, past: Past, snap: bool) {
@@ -370,7 +367,8 @@ impl Track {
         if knot < upper {
             return self.slope(knot, upper);
         }
-        let from = self.jumps(knot - pace.base, knot).next_back().unwrap_or(knot - pace.base);
+        let base = (pace.period / 2).clamp(1, 4);
+        let from = self.jumps(knot - base, knot).next_back().unwrap_or(knot - base);
         self.slope(from, knot)
     }
 

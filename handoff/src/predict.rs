@@ -10,13 +10,16 @@
 //! a missing one a few steps beyond the border.
 
 mod ensure;
+mod fan;
 mod wanted;
 
+use std::ops::Deref;
 use std::time::Duration;
 
 use horizon_model::{Pose, Position, RegionId, RegionMap, Tick};
 
 pub use ensure::EnsureModel;
+use fan::{Area, Place};
 pub use wanted::{DEFAULT_PREPARE_WITHIN, Need, Policy, Wanted};
 
 /// A body this far from where it was expected, in metres, jumped: what was learned about it is void.
@@ -36,14 +39,8 @@ const UNREST_AT_FIRST: f64 = 4.0;
 const LEAST_UNREST: f64 = 1.0;
 /// Unrest is believed up to here, about 3 g; more is noise.
 const MOST_UNREST: f64 = 30.0;
-/// Accelerations and turns are taken to last so long, seconds; then the body goes straight on.
-const MANOEUVRE: f64 = 1.0;
 /// A body slower than this, m/s, has no heading: it may start in any direction.
 const SLOW: f64 = 0.5;
-/// Points on one arc.
-const STEPS: u32 = 16;
-/// Deviations on the fan, in unrest, with their weights. Nine arcs: along × across.
-const FAN: [(f64, f32); 3] = [(0.0, 0.5), (-1.0, 0.25), (1.0, 0.25)];
 
 /// A region that an entity may enter.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -97,64 +94,62 @@ impl Predictor {
         self.motion.map_or(0.0, |motion| length(motion.velocity))
     }
 
-    /// The regions other than `home` that the body may enter within `horizon`, the soonest first.
+    /// The regions other than `home` that the body may enter within `horizon`, the soonest first; eight at most.
     ///
     /// A body that is already in another region has that one at once and for certain.
-    pub fn forecast(&self, map: &RegionMap, home: RegionId, horizon: Duration) -> Vec<Forecast> {
-        let Some(motion) = self.motion else { return vec![] };
-        let horizon = horizon.as_secs_f64();
-        let bounds = map.bounds(home);
-        let room = bounds.map_or(f64::NEG_INFINITY, |bounds| motion.room(bounds));
-        if room > motion.greatest_reach(horizon) {
-            return vec![];
+    pub fn forecast(&self, map: &RegionMap, home: RegionId, horizon: Duration) -> Forecasts {
+        let mut forecasts = Forecasts::default();
+        let Some(motion) = &self.motion else { return forecasts };
+        let (body, horizon) = (motion.position.metres(), horizon.as_secs_f32());
+        let place = Place { map, home, area: Area::of(map, home, body), body };
+        let fan = motion.fan();
+        if place.area.room() > fan.greatest_reach(horizon) {
+            return forecasts;
         }
-        let is_home = |[x, y]: [f64; 2]| {
-            bounds.is_some_and(|(low, high)| low[0] <= x && x < high[0] && low[1] <= y && y < high[1])
-        };
-        let z = motion.position.metres()[2];
-        let mut entries: Vec<(RegionId, f64, f32)> = vec![];
-        for (along, along_weight) in FAN {
-            for (across, across_weight) in FAN {
-                let weight = along_weight * across_weight;
-                let mut seen = [home; 4];
-                let mut count = 1;
-                if room > motion.reach(along, across, horizon) {
-                    continue;
-                }
-                motion.arc(along, across, horizon, is_home, |at, [x, y]| {
-                    let position = Position::from_metres([x, y, z]);
-                    let Some(region) = position.and_then(|position| map.owner_of(&position)) else { return };
-                    if count < seen.len() && !seen[..count].contains(&region) {
-                        seen[count] = region;
-                        count += 1;
-                        entries.push((region, at, weight));
-                    }
-                });
-            }
+        for (region, likelihood, seconds) in fan.entries(&place, horizon).each(LIKELY) {
+            forecasts.push(Forecast { region, eta: duration(seconds), likelihood });
         }
-        entries.sort_by(|a, b| (a.0, a.1).partial_cmp(&(b.0, b.1)).expect("times are finite"));
-        let mut forecasts: Vec<_> = entries.chunk_by(|a, b| a.0 == b.0).map(forecast_of).collect();
-        forecasts.sort_by_key(|forecast| (forecast.eta, forecast.region));
+        forecasts.soonest_first();
         forecasts
     }
 }
 
-/// One region's entries, in order of time.
-fn forecast_of(entries: &[(RegionId, f64, f32)]) -> Forecast {
-    let (region, earliest, _) = entries[0];
-    let mut likelihood = 0.0;
-    let mut eta = None;
-    for &(_, at, weight) in entries {
-        likelihood += weight;
-        if likelihood >= LIKELY {
-            eta.get_or_insert(at);
-        }
+/// What [`Predictor::forecast`] says; a slice of [`Forecast`].
+#[derive(Debug, Clone, Copy)]
+pub struct Forecasts {
+    list: [Forecast; fan::MAX_ENTERED],
+    len: usize,
+}
+
+impl Forecasts {
+    fn push(&mut self, forecast: Forecast) {
+        self.list[self.len] = forecast;
+        self.len += 1;
     }
-    Forecast {
-        region,
-        eta: Duration::from_secs_f64(eta.unwrap_or(earliest)),
-        likelihood: f32::min(likelihood, 1.0),
+
+    fn soonest_first(&mut self) {
+        self.list[..self.len].sort_unstable_by_key(|forecast| (forecast.eta, forecast.region));
     }
+}
+
+impl Default for Forecasts {
+    fn default() -> Self {
+        let none = Forecast { region: RegionId(0), eta: Duration::ZERO, likelihood: 0.0 };
+        Self { list: [none; fan::MAX_ENTERED], len: 0 }
+    }
+}
+
+impl Deref for Forecasts {
+    type Target = [Forecast];
+
+    fn deref(&self) -> &[Forecast] {
+        &self.list[..self.len]
+    }
+}
+
+/// Whole microseconds, which is more than a forecast knows.
+fn duration(seconds: f32) -> Duration {
+    Duration::from_micros((seconds * 1e6) as u64)
 }
 
 impl Motion {
@@ -195,78 +190,12 @@ impl Motion {
         Some(next)
     }
 
-    /// Metres to the nearest edge of a region with these corners; negative outside.
-    fn room(&self, (low, high): ([f64; 2], [f64; 2])) -> f64 {
-        let [x, y, _] = self.position.metres();
-        (x - low[0]).min(high[0] - x).min(y - low[1]).min(high[1] - y)
-    }
-
-    /// Metres that no arc goes beyond: the cheap answer for nearly every body.
-    fn greatest_reach(&self, horizon: f64) -> f64 {
-        self.reach_with(length(self.acceleration) + 2.0 * self.unrest, horizon)
-    }
-
-    /// Metres that one arc does not go beyond.
-    fn reach(&self, along: f64, across: f64, horizon: f64) -> f64 {
-        self.reach_with(length(self.push(along, across)), horizon)
-    }
-
-    fn reach_with(&self, push: f64, horizon: f64) -> f64 {
-        let pushed = horizon.min(MANOEUVRE);
-        (length(self.velocity) + push * pushed) * horizon - push * pushed * pushed / 2.0
-    }
-
-    /// Forwards and to the left, m/s², on the arc that is off by so many times the unrest.
-    fn push(&self, along: f64, across: f64) -> [f64; 2] {
-        [self.acceleration[0] + along * self.unrest, self.acceleration[1] + across * self.unrest]
-    }
-
-    /// Visits the points of one arc outside of home, in metres from the world's origin: the estimated acceleration
-    /// and turn rate, off by `along` and `across` times the unrest. Home is convex.
-    fn arc(
-        &self,
-        along: f64,
-        across: f64,
-        horizon: f64,
-        is_home: impl Fn([f64; 2]) -> bool,
-        mut visit: impl FnMut(f64, [f64; 2]),
-    ) {
-        let mut visit = |at: f64, place: [f64; 2]| {
-            if !is_home(place) {
-                visit(at, place);
-            }
-        };
-        let [faster, sideways] = self.push(along, across);
-        let [x, y, _] = self.position.metres();
-        let (mut v, mut place, mut before) = (self.velocity, [x, y], 0.0);
-        visit(0.0, place);
-        for step in 1..=STEPS {
-            // Dense at first, where a decision is due, and wide where it is not.
-            let at = horizon * (f64::from(step) / f64::from(STEPS)).powi(2);
-            let (dt, push) = (at - before, (at.min(MANOEUVRE) - before).max(0.0));
-            if push == 0.0 {
-                // Straight on: nearly half of the points, and as a rule none of them is outside.
-                let end = [0, 1].map(|axis| place[axis] + v[axis] * (horizon - before));
-                if is_home(place) && is_home(end) {
-                    return;
-                }
-                place = [0, 1].map(|axis| place[axis] + v[axis] * dt);
-                before = at;
-                visit(at, place);
-                continue;
-            }
-            let size = length(v);
-            let [fx, fy] = heading(v);
-            let mut after =
-                [v[0] + (fx * faster - fy * sideways) * push, v[1] + (fy * faster + fx * sideways) * push];
-            if size > SLOW {
-                // Sideways turns, it does not speed up.
-                let scale = (size + faster * push).max(0.0) / length(after).max(SLOW);
-                after = after.map(|axis| axis * scale);
-            }
-            place = [0, 1].map(|axis| place[axis] + (v[axis] + after[axis]) / 2.0 * dt);
-            (v, before) = (after, at);
-            visit(at, place);
+    fn fan(&self) -> fan::Motion {
+        let single = |axes: [f64; 2]| axes.map(|axis| axis as f32);
+        fan::Motion {
+            velocity: single(self.velocity),
+            acceleration: single(self.acceleration),
+            unrest: self.unrest as f32,
         }
     }
 }
