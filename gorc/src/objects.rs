@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use horizon_model::{EntityId, ObjectTypeId, PlayerId, Pose, Tick, TickRate};
+use horizon_model::{EntityId, ObjectTypeId, PlayerId, Pose, TICKS_PER_SECOND, Tick, TickRate};
 
 use crate::cadence::since_due;
 use crate::fields::Fields;
@@ -61,6 +61,8 @@ pub(crate) struct Facts {
     jumped: bool,
     /// The newest sample differed from the one before.
     going: bool,
+    /// It lay between two steps and the track has another for the one before it; whether it was a jump.
+    between: Option<bool>,
 }
 
 /// Slot 0 is never used, so it can stand for none.
@@ -233,6 +235,7 @@ impl Objects {
             moved: false,
             jumped: false,
             going: false,
+            between: None,
         });
     }
 
@@ -275,6 +278,8 @@ impl Objects {
         clock.origin = origin;
     }
 
+    /// A sample between two steps, of a neighbour that steps more often, is taken back along its velocity to
+    /// the step before it.
     pub(crate) fn sample(&mut self, slot: usize, tick: Tick, pose: &Pose, snap: bool, clock: &mut Clock) {
         let Some(facts) = self.facts[slot].as_mut() else {
             return;
@@ -284,7 +289,9 @@ impl Objects {
         }
         facts.tick = tick;
         let step = (tick.0 / clock.rate.step()) as i64;
-        let changed = facts.pose.position != pose.position || facts.pose.yaw != pose.yaw;
+        let unheard = facts.between.take();
+        let snap = snap || unheard == Some(true);
+        let changed = facts.pose.position != pose.position || facts.pose.yaw != pose.yaw || unheard.is_some();
         // Regions are told that it stands, once.
         facts.moved |= changed || facts.going || facts.pose.velocity != pose.velocity;
         facts.going = changed;
@@ -294,9 +301,15 @@ impl Objects {
             if snap {
                 self.jumps[slot] = tick.0;
             }
-            let at = self.put(slot, metres_of(&pose.position), clock);
+            let since = (tick.0 % clock.rate.step()) as f64 / TICKS_PER_SECOND as f64;
+            let metres = metres_of(&pose.position);
+            let metres = [0, 1, 2].map(|axis| metres[axis] - f64::from(pose.velocity[axis]) * since);
+            let at = self.put(slot, metres, clock);
             if let Some(track) = &mut self.tracks[slot] {
-                track.sample(step, at, pose.yaw, snap);
+                let taken = track.sample(step, at, pose.yaw, snap);
+                if let Some(facts) = self.facts[slot].as_mut() {
+                    facts.between = (!taken).then_some(snap);
+                }
                 if self.ghost[slot] && pose.velocity == [0.0; 3] {
                     track.rest();
                 }
@@ -355,8 +368,8 @@ impl Objects {
                 let before = std::mem::replace(&mut self.knots[slot][usize::from(channel)], *knot);
                 let snap = made & 0x10 << channel != 0;
                 let whole = snap || !is_near(&before, channel, knot, channel);
-                let entry =
-                    if whole { None } else { short(channel, tick as i64 - knot.tick.0 as i64, step, knot) };
+                let lag = tick as i64 - knot.tick.0 as i64;
+                let entry = if whole { None } else { short(channel, lag, clock.world.step(), knot) };
                 self.packed[slot][usize::from(channel)] = Packed {
                     entry: entry.unwrap_or(EMPTY.entry),
                     fits: entry.is_some(),

@@ -21,6 +21,8 @@ pub(crate) struct Pace {
     pub(crate) period: i64,
     /// Steps that clients draw behind; at least the period.
     pub(crate) delay: i64,
+    /// Steps whose mean velocity the newest knot goes on with: as long as in any other region of the world.
+    pub(crate) base: i64,
     /// Metres that the curve may be off.
     pub(crate) bound: f32,
     /// Radians that the heading may be off.
@@ -63,6 +65,7 @@ impl Profile {
 /// Every type known, players first.
 #[derive(Debug)]
 pub(crate) struct Registry {
+    world: TickRate,
     rate: TickRate,
     players: ObjectType,
     others: BTreeMap<ObjectTypeId, ObjectType>,
@@ -70,14 +73,14 @@ pub(crate) struct Registry {
 }
 
 impl Registry {
-    pub(crate) fn new(rate: TickRate, players: ObjectSchema) -> Self {
+    pub(crate) fn new(world: TickRate, rate: TickRate, players: ObjectSchema) -> Self {
         let mut profiles = Vec::new();
-        let players = prepare(rate, players, &mut profiles);
-        Self { rate, players, others: BTreeMap::new(), profiles }
+        let players = prepare(world, rate, players, &mut profiles);
+        Self { world, rate, players, others: BTreeMap::new(), profiles }
     }
 
     pub(crate) fn register(&mut self, id: ObjectTypeId, schema: ObjectSchema) {
-        let kind = prepare(self.rate, schema, &mut self.profiles);
+        let kind = prepare(self.world, self.rate, schema, &mut self.profiles);
         if id == ObjectTypeId::PLAYER {
             self.players = kind;
         } else {
@@ -100,7 +103,12 @@ impl Registry {
     }
 }
 
-fn prepare(rate: TickRate, mut schema: ObjectSchema, profiles: &mut Vec<Profile>) -> ObjectType {
+fn prepare(
+    world: TickRate,
+    rate: TickRate,
+    mut schema: ObjectSchema,
+    profiles: &mut Vec<Profile>,
+) -> ObjectType {
     if ChannelSpec::check_all(&schema.channels).is_err() {
         schema.channels = ChannelSpec::DEFAULT;
     }
@@ -116,7 +124,8 @@ fn prepare(rate: TickRate, mut schema: ObjectSchema, profiles: &mut Vec<Profile>
         Pace {
             period_ticks: spec.period_ticks(),
             period,
-            delay: (spec.delay_ticks(rate) / step) as i64,
+            base: ((spec.period_ticks().div_ceil(world.step()) / 2).clamp(1, 4) * world.step() / step) as i64,
+            delay: (spec.delay_ticks(world) / step) as i64,
             bound: spec.precision_cm as f32 / 100.0,
             yaw_bound: yaw_bounds.next().unwrap_or(f32::INFINITY),
         }

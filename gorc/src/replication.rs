@@ -48,8 +48,14 @@ pub struct Gorc {
 impl Gorc {
     /// An empty world that steps at `rate`. `players` is object type 0.
     pub fn new(rate: TickRate, players: ObjectSchema) -> Self {
+        Self::within(rate, rate, players)
+    }
+
+    /// An empty region that steps at `rate` in a world of `world` steps a second, of which `rate` is a
+    /// multiple: clients and neighbours read it as any other region of that world.
+    pub fn within(world: TickRate, rate: TickRate, players: ObjectSchema) -> Self {
         let mut gorc = Self {
-            registry: Registry::new(rate, players),
+            registry: Registry::new(world, rate, players),
             objects: Objects::new(),
             grids: Vec::new(),
             limits: Vec::new(),
@@ -59,7 +65,7 @@ impl Gorc {
             order: Vec::new(),
             rounds: Vec::new(),
             ordered: None,
-            clock: Clock { now: 0, rate, scale: 1.0, suppress: true, origin: [0.0; 3] },
+            clock: Clock { now: 0, rate, world, scale: 1.0, suppress: true, origin: [0.0; 3] },
             isa: Isa::detect(),
             tools: Tools::default(),
         };

@@ -85,6 +85,8 @@ struct Line {
 pub(crate) struct Clock {
     pub(crate) now: i64,
     pub(crate) rate: TickRate,
+    /// The rate of the world, by which clients draw and lags are told.
+    pub(crate) world: TickRate,
     /// What bounds are multiplied by, 1 without overload.
     pub(crate) scale: f32,
     /// Whether what moves as foretold is left out.
@@ -212,10 +214,10 @@ impl Track {
         }
     }
 
-    /// Takes the newest sample; `snap`: nothing lies between the last one and this.
-    pub(crate) fn sample(&mut self, step: i64, at: [f32; 3], yaw: f32, snap: bool) {
+    /// Takes the newest sample, unless there is one for its step; `snap`: nothing lies between the last one and this.
+    pub(crate) fn sample(&mut self, step: i64, at: [f32; 3], yaw: f32, snap: bool) -> bool {
         if step <= self.heard {
-            return;
+            return false;
         }
         if step <= self.newest {
             // It was taken to stand and had moved already.
@@ -240,6 +242,7 @@ impl Track {
         (self.newest, self.written, self.still_since) = (step, step, step);
         self.oldest = self.oldest.max(step - RING as i64 + 1);
         self.quiet = false;
+        true
     }
 
     fn put(&mut self, step: i64, past: Past, snap: bool) {
@@ -367,8 +370,7 @@ impl Track {
         if knot < upper {
             return self.slope(knot, upper);
         }
-        let base = (pace.period / 2).clamp(1, 4);
-        let from = self.jumps(knot - base, knot).next_back().unwrap_or(knot - base);
+        let from = self.jumps(knot - pace.base, knot).next_back().unwrap_or(knot - pace.base);
         self.slope(from, knot)
     }
 

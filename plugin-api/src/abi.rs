@@ -12,7 +12,7 @@ use std::ffi::c_void;
 pub const MAGIC: u64 = u64::from_le_bytes(*b"HORIZPLG");
 
 /// Number of the interface. Rises with every change of a table or of a message in it.
-pub const ABI_VERSION: u32 = 2;
+pub const ABI_VERSION: u32 = 3;
 
 /// The one symbol a plugin library exports, of type [`EntryFn`].
 pub const ENTRY_SYMBOL: &[u8] = b"horizon_plugin_entry";
@@ -120,8 +120,10 @@ tables! {
         handler: u32,
         /// 1 if `payload` is MessagePack, 0 if it is JSON text.
         binary: u32,
-        /// Who sent it; zero for core and plugin events.
+        /// Who sent it, or to whom it was sent; zero for core and plugin events.
         player: RawPlayer,
+        /// The object to which it was sent; zero elsewhere.
+        object: u64,
         /// Number of the input; zero where it has none.
         seq: u32,
         /// Namespace of the event, UTF-8.
@@ -170,6 +172,8 @@ tables! {
         players_within: unsafe extern "C" fn(*mut c_void, *const RawPose, f64, Sink),
         /// Reliable event to a player: namespace, event, MessagePack.
         send: unsafe extern "C" fn(*mut c_void, RawPlayer, Slice, Slice, Slice, Sink) -> Status,
+        /// Message to an object: namespace, event, MessagePack.
+        send_object: unsafe extern "C" fn(*mut c_void, u64, Slice, Slice, Slice, Sink) -> Status,
         /// Reliable event to everyone.
         broadcast: unsafe extern "C" fn(*mut c_void, Slice, Slice, Slice),
         /// Event for other plugins, delivered after the current handler.

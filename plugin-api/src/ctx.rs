@@ -296,8 +296,9 @@ impl Ctx {
     ///
     /// # Errors
     ///
-    /// [`PluginError::Unknown`] if no player of that id can be reached, [`PluginError::Encode`], or
-    /// [`PluginError::Refused`] if it is too large.
+    /// [`PluginError::Unknown`] if no player of that id is known here, [`PluginError::Encode`], or
+    /// [`PluginError::Refused`] if it is too large. What a plugin hears with
+    /// [`on_player`](crate::EventSystem::on_player) is taken for players who are not known here, too: the store is asked.
     pub fn send<T: Serialize + ?Sized>(
         &mut self,
         to: PlayerId,
@@ -307,6 +308,25 @@ impl Ctx {
     ) -> Result<(), PluginError> {
         let bytes = encode(namespace, event, message)?;
         self.host.send(to, namespace, event, &bytes)
+    }
+
+    /// Sends a message to one object: the plugin that registered
+    /// [`on_object`](crate::EventSystem::on_object) for the name hears it once, in the region that owns the
+    /// object by then, whoever owns it now. Where the object is gone by then,
+    /// [`on_undeliverable`](crate::EventSystem::on_undeliverable) hears of it instead.
+    ///
+    /// # Errors
+    ///
+    /// [`PluginError::Encode`], or [`PluginError::Refused`] for a player's avatar, or if it is too large.
+    pub fn send_object<T: Serialize + ?Sized>(
+        &mut self,
+        to: EntityId,
+        namespace: &str,
+        event: &str,
+        message: &T,
+    ) -> Result<(), PluginError> {
+        let bytes = encode(namespace, event, message)?;
+        self.host.send_object(to, namespace, event, &bytes)
     }
 
     /// The same as [`Self::send`], under the name that goes with `emit_plugin`.

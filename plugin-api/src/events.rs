@@ -127,8 +127,10 @@ pub struct MovementSample {
 /// What arrives at one handler, borrowed from the host for the call.
 #[derive(Debug, Clone, Copy)]
 pub struct Delivery<'a> {
-    /// Who sent it; meaningless for core and plugin events.
+    /// Who sent it, or to whom it was sent; meaningless for core and plugin events.
     pub player: PlayerId,
+    /// The object to which it was sent, where it was one.
+    pub object: Option<EntityId>,
     /// Number of the input; zero where it has none.
     pub seq: u32,
     /// `core` for events of the core.

@@ -3,12 +3,12 @@
 use std::future::{Ready, ready};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use horizon_model::{Channel, ChannelSpec, GorcObject};
+use horizon_model::{Channel, ChannelSpec, EntityId, GorcObject};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::handler::{BoxedHandler, ClientHandler, CoreHandler, PluginHandler};
-use crate::{PluginError, payload};
+use crate::handler::{BoxedHandler, ClientHandler, CoreHandler, HandlerResult, PluginHandler};
+use crate::{Ctx, PluginError, payload};
 
 /// Names of the core's events, as `on_core` takes them.
 pub const CORE_EVENTS: [&str; 6] = [
@@ -34,6 +34,10 @@ pub enum Source {
     Plugin,
     /// Whatever plugins anywhere in the world send to a player.
     Player,
+    /// Whatever plugins anywhere in the world send to an object.
+    Object,
+    /// What was sent to an object that is gone.
+    Undeliverable,
 }
 
 /// One handler, as the host sees it; its place in the list is its number.
@@ -202,6 +206,38 @@ impl EventSystem {
         self.add(Source::Player, namespace, event, handler)
     }
 
+    /// Calls `handler`, as `|cx, object, message|`, in the region that owns the object, for every message of this
+    /// name that a plugin anywhere sends to an object with [`Ctx::send_object`]: once, and
+    /// in the same durable step as what the handler changes.
+    ///
+    /// A message for an object that is on the way between two regions waits for the next owner.
+    ///
+    /// # Errors
+    ///
+    /// [`PluginError::Other`] for a name that is empty or longer than 48 bytes.
+    pub fn on_object<T, H>(&self, namespace: &str, event: &str, handler: H) -> Registered
+    where
+        T: DeserializeOwned,
+        H: FnMut(&mut Ctx, EntityId, T) -> HandlerResult + Send + 'static,
+    {
+        self.add(Source::Object, namespace, event, for_object(handler))
+    }
+
+    /// Calls `handler`, as `|cx, object, message|`, for every message of this name to an object that is gone, or
+    /// never was: once, in the region that finds it out, which may be any. Whoever waits for an answer is
+    /// told from here; so the message had better say who that is.
+    ///
+    /// # Errors
+    ///
+    /// [`PluginError::Other`] for a name that is empty or longer than 48 bytes.
+    pub fn on_undeliverable<T, H>(&self, namespace: &str, event: &str, handler: H) -> Registered
+    where
+        T: DeserializeOwned,
+        H: FnMut(&mut Ctx, EntityId, T) -> HandlerResult + Send + 'static,
+    {
+        self.add(Source::Undeliverable, namespace, event, for_object(handler))
+    }
+
     /// Declares an object type that this plugin spawns.
     ///
     /// # Errors
@@ -270,6 +306,18 @@ impl EventSystem {
     fn inner(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A closure for messages to objects without its types.
+fn for_object<T, H>(mut handler: H) -> BoxedHandler
+where
+    T: DeserializeOwned,
+    H: FnMut(&mut Ctx, EntityId, T) -> HandlerResult + Send + 'static,
+{
+    Box::new(move |cx, delivery| {
+        let object = delivery.object.ok_or("a message to an object names none")?;
+        handler(cx, object, delivery.decode()?)
+    })
 }
 
 /// Reads a plugin's configuration table, given as JSON.

@@ -16,8 +16,10 @@ use crate::{ClientInputEvent, CoreEvent, Delivery, Registration, SimplePlugin, S
 /// A reliable event that a plugin sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sent {
-    /// The player, or `None` for everyone.
+    /// The player, or `None` for everyone and for objects.
     pub to: Option<PlayerId>,
+    /// The object, where it was sent to one.
+    pub object: Option<EntityId>,
     /// Namespace of the event.
     pub namespace: String,
     /// Name of the event.
@@ -192,19 +194,40 @@ impl HostWorld for TestWorld {
         if !self.players.contains_key(&to) {
             return Err(HostError::Unknown);
         }
-        self.push(Some(to), namespace, event, messagepack);
+        self.push(Some(to), None, namespace, event, messagepack);
+        Ok(())
+    }
+
+    fn send_object(
+        &mut self,
+        to: EntityId,
+        namespace: &str,
+        event: &str,
+        messagepack: Vec<u8>,
+    ) -> Result<(), HostError> {
+        if self.player_of(to).is_some() {
+            return Err(HostError::Invalid("a player's avatar is no object".to_owned()));
+        }
+        self.push(None, Some(to), namespace, event, messagepack);
         Ok(())
     }
 
     fn broadcast(&mut self, namespace: &str, event: &str, messagepack: Vec<u8>) {
-        self.push(None, namespace, event, messagepack);
+        self.push(None, None, namespace, event, messagepack);
     }
 }
 
 impl TestWorld {
-    fn push(&mut self, to: Option<PlayerId>, namespace: &str, event: &str, payload: Vec<u8>) {
+    fn push(
+        &mut self,
+        to: Option<PlayerId>,
+        object: Option<EntityId>,
+        namespace: &str,
+        event: &str,
+        payload: Vec<u8>,
+    ) {
         let (namespace, event) = (namespace.to_owned(), event.to_owned());
-        self.sent.push(Sent { to, namespace, event, payload });
+        self.sent.push(Sent { to, object, namespace, event, payload });
     }
 }
 
@@ -261,6 +284,7 @@ impl Bench {
             Source::Core,
             &Delivery {
                 player: NOBODY,
+                object: None,
                 seq: 0,
                 namespace: "core",
                 event: event.name(),
@@ -303,6 +327,7 @@ impl Bench {
     pub fn replay(&mut self, input: &ClientInputEvent) -> Result<(), CallError> {
         let delivery = Delivery {
             player: input.player_id,
+            object: None,
             seq: input.seq,
             namespace: &input.namespace,
             event: &input.event,
@@ -329,9 +354,37 @@ impl Bench {
         event: &str,
         message: &T,
     ) -> Result<(), CallError> {
-        let payload = payload::encode(message).expect("tests send what MessagePack can say");
-        let delivery = Delivery { player: to, seq: 0, namespace, event, payload: &payload, binary: true };
-        self.deliver(Source::Player, &delivery)
+        self.deliver_to(Source::Player, to, None, namespace, event, message)
+    }
+
+    /// Delivers what a plugin somewhere sent to this object.
+    ///
+    /// # Errors
+    ///
+    /// The first [`CallError`] of a handler.
+    pub fn to_object<T: Serialize>(
+        &mut self,
+        to: EntityId,
+        namespace: &str,
+        event: &str,
+        message: &T,
+    ) -> Result<(), CallError> {
+        self.deliver_to(Source::Object, NOBODY, Some(to), namespace, event, message)
+    }
+
+    /// Gives back what a plugin somewhere sent to this object, which is gone.
+    ///
+    /// # Errors
+    ///
+    /// The first [`CallError`] of a handler.
+    pub fn undeliverable<T: Serialize>(
+        &mut self,
+        to: EntityId,
+        namespace: &str,
+        event: &str,
+        message: &T,
+    ) -> Result<(), CallError> {
+        self.deliver_to(Source::Undeliverable, NOBODY, Some(to), namespace, event, message)
     }
 
     /// Delivers something of the movement lane, which has no numbers.
@@ -342,8 +395,30 @@ impl Bench {
     pub fn movement<T: Serialize>(&mut self, from: PlayerId, sample: &T) -> Result<(), CallError> {
         let payload = payload::encode(sample).expect("tests send what MessagePack can say");
         let (namespace, event) = ("movement", "position_update");
-        let delivery = Delivery { player: from, seq: 0, namespace, event, payload: &payload, binary: true };
+        let delivery = Delivery {
+            player: from,
+            object: None,
+            seq: 0,
+            namespace,
+            event,
+            payload: &payload,
+            binary: true,
+        };
         self.deliver(Source::Client, &delivery)
+    }
+
+    fn deliver_to<T: Serialize>(
+        &mut self,
+        source: Source,
+        player: PlayerId,
+        object: Option<EntityId>,
+        namespace: &str,
+        event: &str,
+        message: &T,
+    ) -> Result<(), CallError> {
+        let payload = payload::encode(message).expect("tests send what MessagePack can say");
+        let delivery = Delivery { player, object, seq: 0, namespace, event, payload: &payload, binary: true };
+        self.deliver(source, &delivery)
     }
 
     fn deliver(&mut self, source: Source, delivery: &Delivery<'_>) -> Result<(), CallError> {

@@ -139,7 +139,7 @@ impl Observer {
             || row.word & (WHOLE | COMPLETE) != 0
             || !fields.is_empty()
             || !self.expects(scene, row, slot, &knot);
-        let entry = if whole { None } else { short(lattice, lag, scene.clock.rate.step(), &knot) };
+        let entry = if whole { None } else { short(lattice, lag, scene.clock.world.step(), &knot) };
         match entry {
             Some(entry) => put_short(pen.out, gap, &entry),
             None => {

@@ -146,6 +146,17 @@ impl HostRef {
         done(|sink| host!(self.send(to, names.0, names.1, Slice::of(messagepack), sink)))
     }
 
+    pub(crate) fn send_object(
+        &self,
+        to: EntityId,
+        namespace: &str,
+        event: &str,
+        messagepack: &[u8],
+    ) -> Result<(), PluginError> {
+        let names = (Slice::of(namespace.as_bytes()), Slice::of(event.as_bytes()));
+        done(|sink| host!(self.send_object(to.bits(), names.0, names.1, Slice::of(messagepack), sink)))
+    }
+
     pub(crate) fn broadcast(&self, namespace: &str, event: &str, messagepack: &[u8]) {
         let names = (Slice::of(namespace.as_bytes()), Slice::of(event.as_bytes()));
         host!(self.broadcast(names.0, names.1, Slice::of(messagepack)));

@@ -4,6 +4,8 @@ use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use horizon_model::EntityId;
+
 use super::{HostRef, bytes, panic_text, put, text};
 use crate::abi::{
     self, ABI_VERSION, Call, HostTable, INTERFACE_HASH, MAGIC, PluginTable, Sink, Slice, Status,
@@ -101,6 +103,7 @@ unsafe extern "C" fn call(
             };
             let delivery = Delivery {
                 player: call.player.into(),
+                object: EntityId::from_bits(call.object),
                 seq: call.seq,
                 namespace: text(call.namespace).ok_or("the namespace is not UTF-8")?,
                 event: text(call.event).ok_or("the event's name is not UTF-8")?,

@@ -8,7 +8,7 @@ mod world;
 use std::any::Any;
 use std::ffi::c_void;
 
-use horizon_model::PlayerId;
+use horizon_model::{EntityId, PlayerId};
 use serde::{Deserialize, Serialize};
 
 pub use world::{HostError, HostWorld};
@@ -245,6 +245,7 @@ impl Plugin {
             handler,
             binary: u32::from(delivery.binary),
             player: RawPlayer::from(delivery.player),
+            object: delivery.object.map_or(0, EntityId::bits),
             seq: delivery.seq,
             namespace: Slice::of(delivery.namespace.as_bytes()),
             event: Slice::of(delivery.event.as_bytes()),

@@ -42,6 +42,7 @@ pub(super) fn table(context: *mut c_void) -> HostTable {
         players,
         players_within,
         send,
+        send_object,
         broadcast,
         emit_plugin,
     }
@@ -322,6 +323,24 @@ unsafe extern "C" fn send(
         answer(context, reply, |frame| {
             let (namespace, event) = (required(namespace, NOT_TEXT)?, required(event, NOT_TEXT)?);
             frame.world.send(to.into(), namespace, event, payload.to_vec())
+        })
+    }
+}
+
+unsafe extern "C" fn send_object(
+    context: *mut c_void,
+    to: u64,
+    namespace: Slice,
+    event: Slice,
+    payload: Slice,
+    reply: Sink,
+) -> Status {
+    // SAFETY: as said above.
+    unsafe {
+        let (namespace, event, payload) = (text(namespace), text(event), bytes(payload));
+        answer(context, reply, |frame| {
+            let (namespace, event) = (required(namespace, NOT_TEXT)?, required(event, NOT_TEXT)?);
+            frame.world.send_object(entity(to)?, namespace, event, payload.to_vec())
         })
     }
 }

@@ -87,11 +87,24 @@ pub trait HostWorld {
     ///
     /// # Errors
     ///
-    /// [`HostError::Unknown`] if no region known here can reach the player, or
-    /// [`HostError::Invalid`] if the payload is too large.
+    /// [`HostError::Unknown`] if no region known here can reach the player and no plugin hears the message
+    /// for its player, or [`HostError::Invalid`] if the payload is too large.
     fn send(
         &mut self,
         to: PlayerId,
+        namespace: &str,
+        event: &str,
+        messagepack: Vec<u8>,
+    ) -> Result<(), HostError>;
+
+    /// Queues a message to one object, wherever in the world it is owned, and whether or not it exists.
+    ///
+    /// # Errors
+    ///
+    /// [`HostError::Invalid`] for a player's avatar, or if the payload is too large.
+    fn send_object(
+        &mut self,
+        to: EntityId,
         namespace: &str,
         event: &str,
         messagepack: Vec<u8>,

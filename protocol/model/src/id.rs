@@ -106,6 +106,11 @@ impl EntityId {
     pub const fn bits(self) -> u64 {
         self.0.get()
     }
+
+    /// The region that minted it. Where the store has no record of the entity, nobody else can own it.
+    pub const fn minted_in(self) -> RegionId {
+        RegionId((self.0.get() >> 48) as u16)
+    }
 }
 
 impl fmt::Display for EntityId {

@@ -1,7 +1,7 @@
 //! The records of a journal: effects, never inputs, so recovery runs no handler.
 
 use horizon_handoff::target::StagedState;
-use horizon_model::{EntityId, Epoch, HandoffId, PlayerId, RegionId, Tick};
+use horizon_model::{EntityId, Epoch, HandoffId, RegionId, Tick};
 use horizon_protocol::link::{EntityKey, Part, Post};
 use rkyv::{Archive, Deserialize, Serialize};
 
@@ -62,11 +62,11 @@ pub struct Inbound {
     pub number: u64,
 }
 
-/// A plugin message whose player is expected here.
+/// A plugin message that waits until its player or object is owned here, or it is known where.
 #[derive(Archive, Serialize, Deserialize, Debug, Clone, PartialEq)]
 pub struct EarlyPost {
     /// For whom.
-    pub to: PlayerId,
+    pub to: EntityKey,
     /// Plugin namespace.
     pub namespace: String,
     /// Event.
@@ -94,7 +94,7 @@ pub struct TickRecord {
     pub confirmed: Vec<(RegionId, u64)>,
     /// Messages taken from other regions.
     pub taken: Vec<Inbound>,
-    /// Messages that wait for their player, all of them, where that changed.
+    /// Messages that wait for their player or object, all of them, where that changed.
     pub early: Option<Vec<EarlyPost>>,
 }
 
@@ -112,7 +112,7 @@ pub struct Snapshot {
     /// Entities that left, with the epoch they had here last: a store that still names this region at
     /// that epoch or a lower one speaks of somebody who is gone.
     pub buried: Vec<(EntityKey, Epoch)>,
-    /// Messages that wait for their player.
+    /// Messages that wait for their player or object.
     pub early: Vec<EarlyPost>,
 }
 

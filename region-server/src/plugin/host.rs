@@ -1,10 +1,10 @@
 //! Who hears what, in which order, and what it costs a plugin to fail.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::Path;
 
 use horizon_handoff::mutant::{self, Mutant};
-use horizon_model::{ObjectSchema, PlayerId};
+use horizon_model::{EntityId, ObjectSchema, PlayerId};
 use horizon_plugin_api::host::{CallError, Effects, Emitted, HostWorld, NOBODY, Plugin};
 use horizon_plugin_api::{CoreEvent, Delivery, MovementSample, Source, payload};
 use horizon_protocol::client::MoveSample;
@@ -65,6 +65,8 @@ pub struct PluginHost {
     client: Handlers,
     between: Handlers,
     players: Handlers,
+    objects: Handlers,
+    undeliverable: Handlers,
     running: Calls,
     tables: Tables,
     initialised: bool,
@@ -96,8 +98,10 @@ impl PluginHost {
     fn of(loaded: Vec<Loaded>) -> Result<Self, LoadError> {
         let tables =
             Tables::build(loaded.iter().map(|plugin| (plugin.plugin.about(), &plugin.registration)))?;
-        let (mut core, mut client, mut between, mut players) =
-            (Handlers::default(), Handlers::default(), Handlers::default(), Handlers::default());
+        let (mut core, mut client, mut between) =
+            (Handlers::default(), Handlers::default(), Handlers::default());
+        let (mut players, mut objects, mut undeliverable) =
+            (Handlers::default(), Handlers::default(), Handlers::default());
         let mut plugins = Vec::new();
         for (index, Loaded { plugin, registration }) in loaded.into_iter().enumerate() {
             for (handler, name) in (0_u32..).zip(&registration.handlers) {
@@ -106,13 +110,25 @@ impl PluginHost {
                     Source::Client => &mut client,
                     Source::Plugin => &mut between,
                     Source::Player => &mut players,
+                    Source::Object => &mut objects,
+                    Source::Undeliverable => &mut undeliverable,
                 };
                 handlers.add(&name.namespace, &name.event, Slot { plugin: index, handler });
             }
             plugins.push(Running { plugin, strikes: 0 });
         }
         let running = Calls { plugins, effects: Effects::default(), queue: VecDeque::new() };
-        Ok(Self { core, client, between, players, running, tables, initialised: false })
+        Ok(Self {
+            core,
+            client,
+            between,
+            players,
+            objects,
+            undeliverable,
+            running,
+            tables,
+            initialised: false,
+        })
     }
 
     /// Hash of names and versions of all plugins, the interface, and everything they declare. Two
@@ -173,7 +189,7 @@ impl PluginHost {
         binary: bool,
     ) -> InputResult {
         self.initialise(world);
-        let delivery = Delivery { player, seq, namespace, event, payload, binary };
+        let delivery = Delivery { player, object: None, seq, namespace, event, payload, binary };
         for slot in self.core.of("core", "client_input") {
             let well = self.running.call(world, *slot, &delivery);
             if !well && mutant::is_off(Mutant::FailureEndsDelivery) {
@@ -188,6 +204,15 @@ impl PluginHost {
         !self.players.of(namespace, event).is_empty()
     }
 
+    /// Every name of which [`Self::hears`] is true.
+    pub fn heard_for_players(&self) -> BTreeSet<(String, String)> {
+        let names = |(namespace, events): (&String, &BTreeMap<String, Vec<Slot>>)| {
+            let name = |event: &String| (namespace.clone(), event.clone());
+            events.keys().map(name).collect::<Vec<_>>()
+        };
+        self.players.0.iter().flat_map(names).collect()
+    }
+
     /// Delivers what a plugin somewhere sent to a player who is owned here. `payload` is MessagePack.
     pub fn to_player(
         &mut self,
@@ -198,8 +223,46 @@ impl PluginHost {
         payload: &[u8],
     ) {
         self.initialise(world);
-        let delivery = Delivery { player, seq: 0, namespace, event, payload, binary: true };
+        let delivery = Delivery { player, ..from_nobody(namespace, event, payload) };
         for slot in self.players.of(namespace, event) {
+            self.running.call(world, *slot, &delivery);
+        }
+        self.running.settle(world, &self.between);
+    }
+
+    /// Delivers what a plugin somewhere sent to an object that is owned here. `payload` is MessagePack.
+    pub fn to_object(
+        &mut self,
+        world: &mut dyn HostWorld,
+        object: EntityId,
+        namespace: &str,
+        event: &str,
+        payload: &[u8],
+    ) {
+        self.initialise(world);
+        let delivery = Delivery { object: Some(object), ..from_nobody(namespace, event, payload) };
+        let slots = self.objects.of(namespace, event);
+        if slots.is_empty() {
+            warn!(%object, namespace, event, "no plugin hears this message to an object; register on_object");
+        }
+        for slot in slots {
+            self.running.call(world, *slot, &delivery);
+        }
+        self.running.settle(world, &self.between);
+    }
+
+    /// Gives back what a plugin somewhere sent to an object that is gone. `payload` is MessagePack.
+    pub fn undeliverable(
+        &mut self,
+        world: &mut dyn HostWorld,
+        object: EntityId,
+        namespace: &str,
+        event: &str,
+        payload: &[u8],
+    ) {
+        self.initialise(world);
+        let delivery = Delivery { object: Some(object), ..from_nobody(namespace, event, payload) };
+        for slot in self.undeliverable.of(namespace, event) {
             self.running.call(world, *slot, &delivery);
         }
         self.running.settle(world, &self.between);
@@ -222,7 +285,7 @@ impl PluginHost {
         let payload =
             payload::encode(&value).expect("a sample is a plain struct, which MessagePack can always say");
         let (namespace, event) = ("movement", "position_update");
-        self.deliver(world, &Delivery { player, seq: 0, namespace, event, payload: &payload, binary: true })
+        self.deliver(world, &Delivery { player, ..from_nobody(namespace, event, &payload) })
     }
 
     /// Lets every plugin say goodbye, the last loaded first, and drops them. The libraries stay.
@@ -341,7 +404,7 @@ impl Calls {
 }
 
 const fn from_nobody<'a>(namespace: &'a str, event: &'a str, payload: &'a [u8]) -> Delivery<'a> {
-    Delivery { player: NOBODY, seq: 0, namespace, event, payload, binary: true }
+    Delivery { player: NOBODY, object: None, seq: 0, namespace, event, payload, binary: true }
 }
 
 /// Writes a plugin's line at the level it asked for. An error of a plugin is a warning here: the

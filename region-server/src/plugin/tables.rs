@@ -34,8 +34,11 @@ impl Tables {
             let clients = registration.handlers.iter().filter(|handler| handler.source == Source::Client);
             names.extend(clients.map(|handler| (handler.namespace.clone(), handler.event.clone())));
             names.extend(registration.emits.iter().cloned());
-            for handler in registration.handlers.iter().filter(|handler| handler.source == Source::Player) {
+            let elsewhere = [Source::Player, Source::Object, Source::Undeliverable];
+            for handler in registration.handlers.iter().filter(|handler| elsewhere.contains(&handler.source))
+            {
                 // Where one region server hears a message and another passes it on, it would get lost.
+                hash.text(&format!("{:?}", handler.source));
                 hash.text(&handler.namespace);
                 hash.text(&handler.event);
             }

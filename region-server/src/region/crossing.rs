@@ -243,7 +243,7 @@ impl Region {
             tick: self.world.tick.max(entity.stepped),
             applied: state.applied(),
             durable: state.durable,
-            rate_hz: self.config.rate.hz() as u32,
+            rate_hz: self.config.world_rate.hz() as u32,
             sequence: state.sequence,
             continues,
             tables,
@@ -305,12 +305,12 @@ impl Region {
             if let Ok(Some(record)) = &record {
                 self.feed_source(id, source::Input::Decided(Decision::from(record)));
             }
-        } else if let EntityKey::Player(player) = key {
-            if let Ok(Some(record)) = &record
-                && !self.expects(key)
-            {
-                self.forward_early_posts(player, record.region);
-            }
+            return;
+        }
+        if let Ok(record) = &record {
+            self.route_by_record(key, record.as_ref());
+        }
+        if let EntityKey::Player(player) = key {
             self.join_record(player, record);
         }
     }

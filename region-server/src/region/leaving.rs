@@ -175,7 +175,7 @@ impl Region {
     pub(super) fn retire_if_done(&mut self) {
         let busy = !self.parking.is_empty()
             || !self.joins.is_empty()
-            || self.early_posts.iter().any(|post| self.expects(EntityKey::Player(post.to)))
+            || self.early_posts.iter().any(|post| self.expects(post.to))
             || !self.world.players.is_empty()
             || self.crossings.values().any(|crossing| crossing.source.is_frozen())
             || self.shadows.keys().any(|key| self.target.is_staged(*key));

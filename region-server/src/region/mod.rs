@@ -21,6 +21,7 @@ mod record;
 mod recovery;
 mod relief;
 mod report;
+mod routing;
 mod session;
 mod step;
 mod taking;
@@ -61,6 +62,8 @@ pub struct RegionConfig {
     pub map: RegionMap,
     /// Steps per second.
     pub rate: TickRate,
+    /// Those of the world, of which `rate` is a multiple: how clients read what any region tells them.
+    pub world_rate: TickRate,
     /// Avatars that nobody is connected to stay this long, in ticks.
     pub linger_ticks: u64,
     /// Poses reach the journal at least this often, in ticks.
@@ -263,7 +266,7 @@ impl Region {
         let early = self
             .early_posts
             .iter()
-            .map(|post| format!("{}/{} waits for {}", post.namespace, post.event, post.to));
+            .map(|post| format!("{}/{} waits for {:?}", post.namespace, post.event, post.to));
         let waiting = self.outbound.iter().filter(|(_, lane)| !lane.waiting.is_empty()).map(|(to, lane)| {
             let numbers: Vec<_> = lane.waiting.iter().take(4).map(|post| (post.lease, post.number)).collect();
             format!("{} wait for region {to}: {numbers:?}, last {}", lane.waiting.len(), lane.last)

@@ -230,7 +230,7 @@ impl Region {
         let mut visitor = GhostVisitor { world: &mut self.world, origin: batch.region, now, reset: false };
         let (lease, decoder) = self.readers.entry(batch.region).or_default();
         if *lease != batch.lease {
-            (*lease, *decoder) = (batch.lease, Decoder::at_rate(self.config.rate));
+            (*lease, *decoder) = (batch.lease, Decoder::at_rate(self.config.world_rate));
         }
         if let Err(error) = decoder.decode(&batch.body, batch.tick, &mut visitor) {
             warn!(region = %batch.region, %error, "ghosts that cannot be read");

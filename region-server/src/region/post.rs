@@ -1,4 +1,4 @@
-//! Plugin messages: to players here, and to players that other regions own.
+//! Plugin messages: numbered events to players here, and posts to other regions.
 //!
 //! Whatever leaves this region is numbered per receiver, journalled with the tick that made it, sent
 //! when that is durable, and kept until the receiver has it durably. The receiver remembers the
@@ -12,18 +12,18 @@ use horizon_handoff::mutant::Mutant;
 use horizon_model::{EntityId, Epoch, PlayerId, RegionId, Tick};
 use horizon_protocol::client::Spelling;
 use horizon_protocol::link::{EntityKey, Lane, Post, PostTarget, RegionToEdge, RegionToRegion};
-use tracing::{debug, warn};
+use tracing::warn;
 
 use super::{Output, Region};
 use crate::journal::{EarlyPost, Inbound};
 use crate::plugin::transcode_to_json;
-use crate::world::{Effect, Entity, WaitingEvent};
+use crate::world::{Effect, WaitingEvent};
 
 /// How long broadcasts are kept for players on their way here, in ticks: ten seconds.
 const KEEP_BROADCASTS: u64 = 600;
-/// How often the store is asked about a player for whom a message waits, and unconfirmed messages are looked at,
+/// How often the store is asked about somebody for whom a message waits, and unconfirmed messages are looked at,
 /// in ticks: once a second.
-const ASK_TICKS: u64 = 60;
+pub(super) const ASK_TICKS: u64 = 60;
 
 /// A broadcast that players who arrive may not have heard.
 #[derive(Debug, Clone)]
@@ -51,7 +51,7 @@ impl Region {
         {
             match effect {
                 Effect::Send { to, namespace, event, payload } => {
-                    self.send_to(to, namespace, event, payload, None);
+                    self.route(EarlyPost { to, namespace, event, payload, from: None });
                 }
                 Effect::Broadcast { namespace, event, payload } => {
                     self.broadcasts += 1;
@@ -86,100 +86,8 @@ impl Region {
         }
     }
 
-    /// To a player: here, or at the region that is known to own it. `came_from` breaks circles.
-    fn send_to(
-        &mut self,
-        to: PlayerId,
-        namespace: String,
-        event: String,
-        payload: Vec<u8>,
-        came_from: Option<RegionId>,
-    ) {
-        let deed = self.host.hears(&namespace, &event);
-        let key = EntityKey::Player(to);
-        let owned = self.world.avatar(to).map(|entity| (entity.id, entity.frozen));
-        match owned {
-            Some((_, frozen)) if deed && (!frozen || self.lacks(Mutant::GiveWhileFrozen)) => {
-                self.host.to_player(&mut self.world, to, &namespace, &event, &payload);
-            }
-            Some((id, false)) => self.push_event(id, namespace, event, payload),
-            // Nothing but its own final state may change a frozen player: whoever owns it next
-            // delivers. The target sends it back if the handoff is undone.
-            Some((id, true)) => match self.frozen_target(id) {
-                Some(region) => self.post(region, PostTarget::Entity(key), namespace, event, payload),
-                None if deed => self.wait_for(to, namespace, event, payload, came_from),
-                None => debug!(player = %to, "event for a player who leaves the world"),
-            },
-            None => match self.world.origin_of(key) {
-                Some(region) => self.post(region, PostTarget::Entity(key), namespace, event, payload),
-                // On its way here: the sender believed us to own it before we do.
-                None if came_from.is_some() && self.expects(key) => {
-                    self.wait_for(to, namespace, event, payload, came_from);
-                }
-                // What plugins do to a player is not lost with the trace of the player.
-                None if deed => self.wait_for(to, namespace, event, payload, came_from),
-                None => debug!(player = %to, "event for a player nobody here knows"),
-            },
-        }
-    }
-
-    /// Keeps a message until its player is owned here, or it is known where.
-    fn wait_for(
-        &mut self,
-        to: PlayerId,
-        namespace: String,
-        event: String,
-        payload: Vec<u8>,
-        from: Option<RegionId>,
-    ) {
-        self.early_posts.push(EarlyPost { to, namespace, event, payload, from });
-        self.early_changed = true;
-    }
-
-    /// Delivers what came before its player did. What is for somebody of whom nothing is known here waits, and
-    /// the store is asked now and then.
-    pub(super) fn deliver_early_posts(&mut self) {
-        let asks = self.world.tick.0 % ASK_TICKS < self.config.rate.step();
-        for post in std::mem::take(&mut self.early_posts) {
-            let key = EntityKey::Player(post.to);
-            let leaves = |entity: &Entity| entity.frozen && self.frozen_target(entity.id).is_none();
-            let owned = self.world.owned_by_key(key).and_then(|id| self.world.entities.get(&id));
-            let unknown = owned.is_none() && self.world.origin_of(key).is_none();
-            let waits = self.host.hears(&post.namespace, &post.event)
-                && (owned.is_some_and(leaves) || unknown)
-                || unknown && post.from.is_some() && self.expects(key);
-            if !waits {
-                let EarlyPost { to, namespace, event, payload, from } = post;
-                self.early_changed = true;
-                self.send_to(to, namespace, event, payload, from);
-                continue;
-            }
-            if asks && unknown && !self.expects(key) && !self.joins.contains_key(&post.to) {
-                self.out.push(Output::Lookup(key));
-            }
-            self.early_posts.push(post);
-        }
-        self.deliver_effects();
-    }
-
-    /// A record that was looked up for messages that wait: they go on to the region it names.
-    pub(super) fn forward_early_posts(&mut self, to: PlayerId, region: RegionId) {
-        if region == self.world.region || !self.placements.contains_key(&region) {
-            return;
-        }
-        for post in std::mem::take(&mut self.early_posts) {
-            if post.to == to {
-                self.early_changed = true;
-                let target = PostTarget::Entity(EntityKey::Player(to));
-                self.post(region, target, post.namespace, post.event, post.payload);
-            } else {
-                self.early_posts.push(post);
-            }
-        }
-    }
-
     /// A numbered event for an owned player. It leaves when the tick is durable.
-    fn push_event(&mut self, id: EntityId, namespace: String, event: String, payload: Vec<u8>) {
+    pub(super) fn push_event(&mut self, id: EntityId, namespace: String, event: String, payload: Vec<u8>) {
         let Some(entity) = self.world.entities.get_mut(&id) else {
             return;
         };
@@ -292,7 +200,14 @@ impl Region {
     }
 
     /// Numbers a message for another region and keeps it until that region has it.
-    fn post(&mut self, to: RegionId, target: PostTarget, namespace: String, event: String, payload: Vec<u8>) {
+    pub(super) fn post(
+        &mut self,
+        to: RegionId,
+        target: PostTarget,
+        namespace: String,
+        event: String,
+        payload: Vec<u8>,
+    ) {
         let lane = self.outbound.entry(to).or_default();
         lane.last += 1;
         let post = Post {
@@ -366,12 +281,10 @@ impl Region {
         self.record.taken.retain(|held| held.from != post.from);
         self.record.taken.push(taken);
         match post.target {
-            PostTarget::Entity(EntityKey::Player(player)) => {
-                self.send_to(player, post.namespace, post.event, post.payload, Some(post.from));
+            PostTarget::Entity(to) => {
+                let Post { from, namespace, event, payload, .. } = post;
+                self.route(EarlyPost { to, namespace, event, payload, from: Some(from) });
                 self.deliver_effects();
-            }
-            PostTarget::Entity(EntityKey::Object(entity)) => {
-                debug!(%entity, "messages to objects are not routed");
             }
             PostTarget::Everyone { broadcast } => {
                 let broadcast = Broadcast {

@@ -197,8 +197,8 @@ impl Recovery {
         started: Duration,
         tick: Tick,
     ) -> Region {
-        let schemas = config.schemas.clone();
-        let world = World::new(self.lease.region, self.lease.epoch, config.map.clone(), config.rate, schemas);
+        let (schemas, rates) = (config.schemas.clone(), [config.world_rate, config.rate]);
+        let world = World::new(self.lease.region, self.lease.epoch, config.map.clone(), rates, schemas);
         let name_table = host.names().to_vec();
         let plugins_hash = host.hash();
         let names = name_table
@@ -258,6 +258,7 @@ impl Recovery {
             config,
         };
         region.world.tick = tick;
+        region.world.deeds = region.host.heard_for_players();
         let implicit = self.implicit.into_iter().map(|(key, capsule)| (key, Epoch::ZERO, capsule));
         for (key, epoch, capsule) in self.won.into_iter().chain(implicit) {
             region.take_back(key, epoch, &capsule, tick);

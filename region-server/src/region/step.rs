@@ -39,8 +39,10 @@ impl Region {
         self.settle_objects();
         self.deliver_effects();
         self.deliver_early_posts();
-
         self.run_timers(tick);
+        // What these handlers spawned or despawned belongs to this tick, with the messages they sent.
+        self.settle_objects();
+
         self.expire_ghosts();
         self.refresh_hull();
         self.step_handoffs(tick);

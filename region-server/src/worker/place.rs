@@ -112,7 +112,8 @@ async fn take(
     let ticks = |time: Duration| (time.as_secs_f64() * TICKS_PER_SECOND as f64) as u64;
     let config = RegionConfig {
         map,
-        rate: world.rate,
+        rate: world.rate_of(lease.region),
+        world_rate: world.rate,
         linger_ticks: ticks(region.linger),
         pose_ticks: ticks(region.pose_journal),
         max_players: region.max_players,

@@ -3,7 +3,7 @@
 mod entity;
 mod host;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use gorc::{Gorc, LeaveReason, NewObject};
 use horizon_model::{
@@ -35,10 +35,10 @@ pub struct Ghost {
 /// What a handler asked for that leaves the entity it ran for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Effect {
-    /// A reliable event to one player.
+    /// A reliable event to one player, or a message to one object.
     Send {
         /// To whom.
-        to: PlayerId,
+        to: EntityKey,
         /// Plugin namespace.
         namespace: String,
         /// Event.
@@ -99,6 +99,8 @@ pub struct World {
     pub gorc: Gorc,
     /// Made by handlers, taken by the region.
     pub effects: Vec<Effect>,
+    /// Namespace and event of messages to players that plugins hear where the player is owned.
+    pub deeds: BTreeSet<(String, String)>,
     /// Objects that handlers made, not owned by a machine yet.
     pub spawned: Vec<EntityId>,
     /// Objects that handlers removed, to be told and journalled.
@@ -109,16 +111,16 @@ pub struct World {
 }
 
 impl World {
-    /// An empty region.
+    /// An empty region. `rates` are the steps per second of the world and of this region.
     pub fn new(
         region: RegionId,
         lease: Epoch,
         map: RegionMap,
-        rate: TickRate,
+        [world_rate, rate]: [TickRate; 2],
         schemas: Vec<ObjectSchema>,
     ) -> Self {
         let players = schemas.first().cloned().unwrap_or_else(|| ObjectSchema::named("player"));
-        let mut gorc = Gorc::new(rate, players);
+        let mut gorc = Gorc::within(world_rate, rate, players);
         for (index, schema) in schemas.iter().enumerate().skip(1) {
             gorc.register(ObjectTypeId(index as u16), schema.clone());
         }
@@ -136,6 +138,7 @@ impl World {
             ghost_players: BTreeMap::new(),
             gorc,
             effects: Vec::new(),
+            deeds: BTreeSet::new(),
             spawned: Vec::new(),
             despawned: Vec::new(),
             schemas,

@@ -1,7 +1,6 @@
 //! A client and its edge, with the eyes of a checker: what may never be seen is an assertion.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use gorc::{Curve, Decoder, Enter, LeaveReason, Update, Visitor};
 use horizon_model::{
@@ -47,6 +46,8 @@ pub(crate) struct Client {
     spelling: Spelling,
     spawn: Pose,
     rate: TickRate,
+    /// Ticks of a step of the region that sent the last frame.
+    step: u64,
     kept: BTreeMap<u32, EdgeToRegion>,
     names: Vec<(String, String)>,
     events_seen: u32,
@@ -90,7 +91,8 @@ impl Client {
             sequence: None,
             last_tick: None,
             frame_epoch: Epoch::ZERO,
-            decoder: Decoder::new(),
+            decoder: Decoder::at_rate(rate),
+            step: rate.step(),
             held: BTreeMap::new(),
             left: BTreeMap::new(),
             frame_tick: Tick::default(),
@@ -179,20 +181,22 @@ impl Client {
         self.events_seen
     }
 
-    pub(crate) fn frame(&mut self, tick: Tick, frame: &FrameOut, _now: Duration) {
+    /// Takes a frame of a region whose steps are `step` ticks.
+    pub(crate) fn frame(&mut self, tick: Tick, frame: &FrameOut, step: u64) {
         let expected = self.sequence.map(|last| last + 1);
         assert_eq!(Some(frame.sequence), expected.or(Some(frame.sequence)), "frames in order, at {tick}");
         self.sequence = Some(frame.sequence);
         if let Some(last) = self.last_tick {
             let missed = tick.saturating_since(last);
-            if tick <= last || missed > self.rate.step() {
+            // Between regions of two rates the longer step is due.
+            if tick <= last || missed > step.max(self.step) {
                 self.faults.gaps.push(format!("{last} to {tick}"));
             }
         }
         if frame.epoch > self.frame_epoch && self.last_tick.is_some() {
             self.crossings += 1;
         }
-        self.frame_epoch = frame.epoch;
+        (self.frame_epoch, self.step) = (frame.epoch, step);
         self.last_tick = Some(tick);
         self.frame_tick = tick;
         if self.blind {

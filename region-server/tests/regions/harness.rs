@@ -20,12 +20,15 @@ use horizon_state_store::{Env, Memory, Reply, Request};
 
 use crate::chance::{Delays, Dice};
 use crate::client::Client;
-use crate::references::References;
+use crate::references::{References, Sighting};
 
+mod clock;
 mod edge;
 mod relief;
 mod trail;
 
+/// When worlds begin.
+const BEGIN: Duration = Duration::from_secs(1000);
 pub(crate) const EDGE: EdgeId = EdgeId(7);
 const TTL: Duration = Duration::from_secs(2);
 
@@ -89,6 +92,8 @@ pub(crate) struct Harness {
     has_killed: bool,
     /// Regions with an odd number step this much later than the others.
     pub(crate) odd_late: Duration,
+    /// And lose so many microseconds a second more, from the start of the world on.
+    pub(crate) odd_slow_ppm: u32,
     /// Regions that do not step and hear nothing, as a stopped process.
     pub(crate) stopped: BTreeSet<RegionId>,
     /// Who told the edge that it does not hear whom, and when.
@@ -99,7 +104,7 @@ pub(crate) struct Harness {
     /// Of each region that ended, ticks that it told clients of and that its successor does not know.
     pub(crate) shown_and_lost: Vec<u64>,
     map: RegionMap,
-    rate: TickRate,
+    rates: [TickRate; 2],
     running: BTreeMap<RegionId, Running>,
     dead: BTreeMap<RegionId, (Snapshot, Vec<Staged>)>,
     queue: BinaryHeap<Reverse<Due>>,
@@ -128,11 +133,23 @@ impl Harness {
         delays: Delays,
         configs: BTreeMap<String, serde_json::Value>,
     ) -> Self {
-        eprintln!("SEED={seed} hz={hz} columns={columns}");
+        Self::with_rates(plugins, columns, [hz, hz], seed, delays, configs)
+    }
+
+    /// The same where even and odd regions step at rates of their own; the slower is that of the world.
+    pub(crate) fn with_rates(
+        plugins: &Path,
+        columns: u32,
+        hz: [u64; 2],
+        seed: u64,
+        delays: Delays,
+        configs: BTreeMap<String, serde_json::Value>,
+    ) -> Self {
+        eprintln!("SEED={seed} hz={hz:?} columns={columns}");
         let grid = GridMap::new([-200.0, -100.0 - 100.0], 200.0, columns, 2).expect("a valid grid");
         let store = Memory::new(WorldId(1), Env::new(|| Duration::ZERO, || [0; 32]));
         let mut harness = Self {
-            now: Duration::from_secs(1000),
+            now: BEGIN,
             store,
             clients: BTreeMap::new(),
             arrivals: 0,
@@ -145,13 +162,14 @@ impl Harness {
             killed_target: None,
             has_killed: false,
             odd_late: Duration::ZERO,
+            odd_slow_ppm: 0,
             stopped: BTreeSet::new(),
             silences: Vec::new(),
             references: References::default(),
             trail: Vec::new(),
             shown_and_lost: Vec::new(),
             map: RegionMap { map_epoch: 1, grid },
-            rate: TickRate::from_hz(hz).expect("a valid rate"),
+            rates: hz.map(|hz| TickRate::from_hz(hz).expect("a valid rate")),
             running: BTreeMap::new(),
             dead: BTreeMap::new(),
             queue: BinaryHeap::new(),
@@ -199,7 +217,8 @@ impl Harness {
         assert!(recovery.claimed(outcomes), "the lease is new");
         let config = RegionConfig {
             map: self.map.clone(),
-            rate: self.rate,
+            rate: self.rate_of(id),
+            world_rate: self.world_rate(),
             linger_ticks: 1800,
             pose_ticks: 15,
             max_players: 100,
@@ -211,7 +230,7 @@ impl Harness {
         let mut region = recovery.finish(config, host, self.now, self.now, tick);
         region.handle(self.now, Input::EdgeUp(EDGE));
         let placement = Placement { region: id, worker, lease: lease.epoch, endpoint: String::new() };
-        let next = self.rate.align_up(tick + 1);
+        let next = self.rate_of(id).align_up(tick + 1);
         // What was recovered is the new journal's first word.
         let journal = kept.unwrap_or_default();
         let (unsynced, staging) = (VecDeque::new(), Vec::new());
@@ -250,7 +269,7 @@ impl Harness {
     pub(crate) fn join(&mut self, player: u128, at: [f64; 3], spelling: Spelling) -> PlayerId {
         let player = PlayerId(player);
         let spawn = Pose::at(Position::from_metres(at).expect("in range"));
-        let client = Client::new(player, SessionId(player.0 + 1000), spelling, spawn, self.rate);
+        let client = Client::new(player, SessionId(player.0 + 1000), spelling, spawn, self.world_rate());
         let region = self.owner_of(&spawn.position);
         let open = client.open(true);
         self.clients.insert(player, client);
@@ -283,23 +302,10 @@ impl Harness {
         self.plan(at, Happening::ToRegion(region, lease, Input::Edge(EDGE, Box::new(message))));
     }
 
-    /// When something sent now on this lane arrives; order within a lane is kept.
-    fn lane(&mut self, kind: u8, from: u16, to: u16, (least, more): (u64, u64)) -> Duration {
-        let delay = Duration::from_micros(least + self.dice.below(more + 1));
-        let before = self.lanes.get(&(kind, from, to)).copied().unwrap_or_default();
-        let at = (self.now + delay).max(before);
-        self.lanes.insert((kind, from, to), at);
-        at
-    }
-
     fn plan(&mut self, at: Duration, happening: Happening) {
         self.count += 1;
         self.queue.push(Reverse(Due(at, self.count)));
         self.happenings.insert(self.count, happening);
-    }
-
-    fn late_by(&self, region: RegionId) -> Duration {
-        if region.0.is_multiple_of(2) { Duration::ZERO } else { self.odd_late }
     }
 
     /// Lets time pass.
@@ -324,9 +330,10 @@ impl Harness {
                 let happening = self.happenings.remove(&number).expect("planned once");
                 self.happen(happening);
             } else {
+                let ticks = self.rate_of(step.1).step();
                 let held = self.running.get_mut(&step.1).expect("running");
                 held.region.step(self.now, held.next);
-                held.next = held.next + self.rate.step();
+                held.next = held.next + ticks;
                 if held.next.0.is_multiple_of(24) {
                     let started_ns = self.now.as_nanos() as u64;
                     held.region.handle(self.now, Input::LeaseRenewed { started_ns });
@@ -367,10 +374,13 @@ impl Harness {
             }
             Happening::ToEdge(region, message) => self.edge_hears(region, message),
             Happening::Frames(region, batch) => {
+                let (step, world_step) = (self.rate_of(region).step(), self.world_rate().step());
                 for frame in batch.frames {
                     let Some(client) = self.clients.get_mut(&frame.player) else { continue };
-                    client.frame(batch.tick, &frame, self.now);
-                    for sighting in client.sightings() {
+                    client.frame(batch.tick, &frame, step);
+                    // What every region steps: between its steps the curve of a slower one promises nothing.
+                    let shared = |seen: &Sighting| seen.tick.0.is_multiple_of(world_step);
+                    for sighting in client.sightings().into_iter().filter(shared) {
                         for (observer, words) in self.references.take(frame.player, sighting) {
                             let observer = self.clients.get_mut(&observer).expect("clients stay");
                             observer.faults.astray.push(words);
@@ -409,10 +419,11 @@ impl Harness {
                 Output::Journal(record) => {
                     let tick = record.tick;
                     let at = self.lane(5, id.0, id.0, self.delays.disk);
+                    let second = self.rate_of(id).hz() as usize;
                     let held = self.running.get_mut(&id).expect("running");
                     held.unsynced.push_back(*record);
                     // The liar writes a whole second behind.
-                    while self.lying_disk && held.unsynced.len() > self.rate.hz() as usize {
+                    while self.lying_disk && held.unsynced.len() > second {
                         held.journal.apply(held.unsynced.pop_front().expect("just counted"));
                     }
                     self.plan(at, Happening::ToRegion(id, lease.epoch, Input::Durable(tick)));

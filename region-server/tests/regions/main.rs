@@ -196,6 +196,36 @@ fn clocks_that_differ_repeat_and_miss_nothing() {
     assert_eq!(ledger_faults(&mut world), Vec::<String>::new());
 }
 
+/// A region of 60 Hz beside one of 30 Hz, the odd one slow by 500 µs a second from the start.
+#[test]
+fn neighbours_of_two_rates_miss_and_repeat_nothing() {
+    let plugins = build::own_plugins(&["movement", "ledger", "chat"]);
+    for (seed, hz, slow_ppm) in [(1, [30, 60], 0), (2, [60, 30], 0), (3, [30, 60], 500), (4, [60, 30], 500)] {
+        let mut world = Harness::with_rates(
+            plugins.path(),
+            2,
+            hz,
+            seed,
+            Delays::QUICK,
+            std::collections::BTreeMap::new(),
+        );
+        world.odd_slow_ppm = slow_ppm;
+        let walkers = walkers(&mut world, 5, 9.0);
+        play(&mut world, &walkers, 30, |_, _| {});
+        let crossings: u32 = world.clients.values().map(|client| client.crossings).sum();
+        assert!(crossings >= 15, "{crossings} crossings");
+        // Regions that look at a movement at different moments may draw three bounds apart for two seconds.
+        let mut astray = 0;
+        for client in world.clients.values_mut() {
+            astray += std::mem::take(&mut client.faults.astray).len() as u64;
+            assert_eq!(client.faults, Faults::default(), "player {} with seed {seed}", client.player);
+        }
+        assert!(astray * 1000 <= world.references.compared, "{astray} of {}", world.references.compared);
+        assert_rarely_late(&world, 20);
+        assert_eq!(ledger_faults(&mut world), Vec::<String>::new(), "seed {seed}");
+    }
+}
+
 /// Control: the same eyes see what a slow disk does to handoffs, and inputs are safe all the same.
 #[test]
 fn a_slow_disk_is_seen_and_loses_nothing() {

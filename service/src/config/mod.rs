@@ -136,7 +136,7 @@ impl Horizon {
 fn check_top(document: &Document<'_>) {
     let mut known: Vec<&str> =
         SECTIONS.iter().map(|section| section.name).filter(|name| !name.contains('.')).collect();
-    known.extend(["gorc", "plugin"]);
+    known.extend(["gorc", "plugin", "regions"]);
     for (name, value) in document.root() {
         let text = name.get_ref().as_ref();
         if known.contains(&text) {

@@ -40,7 +40,8 @@ const fn key(name: &'static str, default: &'static str, doc: &'static str) -> Ke
     Key { name, default, doc }
 }
 
-/// Every section with fixed keys. `[gorc.types.NAME.CHANNEL]` has the keys of its channel, and
+/// Every section with fixed keys. `[gorc.types.NAME.CHANNEL]` has the keys of its channel, `[regions.NUMBER]`
+/// has `tick_hz`, and
 /// `[plugin.NAME]` those its plugin knows.
 pub const SECTIONS: &[Section] = &[
     Section {
@@ -49,7 +50,11 @@ pub const SECTIONS: &[Section] = &[
         keys: &[
             key("id", "1", "Number of the world, 1 to 4294967295. Every stored key begins with it."),
             key("name", "\"horizon\"", "Shown to people."),
-            key("tick_hz", "30", "Steps per second of every region: 10, 12, 15, 20, 30 or 60."),
+            key(
+                "tick_hz",
+                "30",
+                "Steps per second of every region that has no tick_hz of its own: 10, 12, 15, 20, 30 or 60.",
+            ),
             key("region_metres", "200", "Edge of a square region in metres, a multiple of 50."),
             key("columns", "2", "Regions along x."),
             key("rows", "2", "Regions along y."),
@@ -312,6 +317,7 @@ pub fn example() -> String {
     out.push_str(
         "\n# Channels of one object type; keys left out are those of [gorc.channels].\n\
          # [gorc.types.arrow.critical]\n# rate_hz = 60\n\
+         \n# A region that steps more often than the others.\n# [regions.2]\n# tick_hz = 60\n\
          \n# Settings of one plugin; the plugin says which there are.\n# [plugin.movement]\n# max_speed_mps = 30.0\n",
     );
     out

@@ -1,10 +1,11 @@
 //! The sections with fixed keys. A value of any of these types is valid.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use horizon_model::{GridMap, Position, RegionMap, TickRate, WorldId};
+use horizon_model::{GridMap, Position, RegionId, RegionMap, TickRate, WorldId};
 use tracing_subscriber::filter::Targets;
 
 use super::document::{Document, numbers};
@@ -19,8 +20,10 @@ pub struct World {
     pub id: WorldId,
     /// Shown to people.
     pub name: String,
-    /// Steps per second of every region.
+    /// Steps per second of a region, and how clients read what any region tells them.
     pub rate: TickRate,
+    /// Regions that step more often: multiples of `rate`.
+    pub fast: BTreeMap<RegionId, TickRate>,
     /// The division into regions, map epoch 1.
     pub map: RegionMap,
     /// Where new players appear; inside a region.
@@ -60,8 +63,47 @@ impl World {
                 );
                 Position::default()
             });
-        Self { id: WorldId(reader.count("id", 1..=u32::MAX)), name: reader.text("name"), rate, map, spawn }
+        let fast = read_fast(document, rate, &map);
+        let id = WorldId(reader.count("id", 1..=u32::MAX));
+        Self { id, name: reader.text("name"), rate, fast, map, spawn }
     }
+
+    /// Steps per second of `region`.
+    pub fn rate_of(&self, region: RegionId) -> TickRate {
+        self.fast.get(&region).copied().unwrap_or(self.rate)
+    }
+}
+
+/// `[regions.NUMBER]`: regions that step more often than the world.
+fn read_fast(document: &Document<'_>, rate: TickRate, map: &RegionMap) -> BTreeMap<RegionId, TickRate> {
+    let mut fast = BTreeMap::new();
+    for (name, value) in document.table(&["regions"]).into_iter().flatten() {
+        let text = name.get_ref().as_ref();
+        let region = text.parse().map(RegionId).ok().filter(|region| map.regions().any(|of| of == *region));
+        let (Some(region), Some(keys)) = (region, value.get_ref().as_table()) else {
+            let last = map.regions().count().saturating_sub(1);
+            let message =
+                format!("{text:?} in [regions] is no region; write [regions.N], N from 0 to {last}");
+            document.problem(name.span(), message);
+            continue;
+        };
+        document.only(keys, &format!("[regions.{text}]"), &["tick_hz"]);
+        let Some(found) = keys.get("tick_hz") else { continue };
+        let raw = found.get_ref().as_integer().and_then(|raw| raw.as_str().parse().ok()).unwrap_or(0);
+        match TickRate::from_hz(raw) {
+            Ok(own) if own.hz().is_multiple_of(rate.hz()) => {
+                fast.insert(region, own);
+            }
+            _ => {
+                let message = format!(
+                    "tick_hz in [regions.{text}] takes a multiple of the {} Hz in [world] that divides 60",
+                    rate.hz()
+                );
+                document.problem(found.span(), message);
+            }
+        }
+    }
+    fast
 }
 
 /// `[paths]`, all absolute.

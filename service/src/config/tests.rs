@@ -71,6 +71,14 @@ fn refusals() {
             "horizon.toml:2: address in [store] is \"tcp:1\"; it takes unix:PATH, a Redis URL such as redis://HOST:PORT, sqlite:PATH or memory:",
         ),
         (
+            "[regions.4]\ntick_hz = 60",
+            "horizon.toml:1: \"4\" in [regions] is no region; write [regions.N], N from 0 to 3",
+        ),
+        (
+            "[regions.1]\ntick_hz = 20",
+            "horizon.toml:2: tick_hz in [regions.1] takes a multiple of the 30 Hz in [world] that divides 60",
+        ),
+        (
             "[gorc.channels.critcal]\nrate_hz = 3",
             "horizon.toml:1: unknown key \"critcal\" in [gorc.channels]; did you mean \"critical\"?",
         ),
@@ -105,6 +113,13 @@ fn types_lay_their_channels_over_the_default_ones() {
     assert_eq!(gorc.channels_for("arrow")[0].rate_hz, 60);
     assert_eq!(gorc.channels_for("arrow")[1].radius_metres, 100.0);
     assert_eq!(gorc.channels_for("anything else")[0].rate_hz, 30);
+}
+
+#[test]
+fn one_region_may_step_more_often_than_the_world() {
+    let world = parse("[world]\ntick_hz = 20\n[regions.2]\ntick_hz = 60\n").expect("valid").world;
+    let rates: Vec<u64> = (0..4).map(|region| world.rate_of(RegionId(region)).hz()).collect();
+    assert_eq!(rates, [20, 20, 60, 20]);
 }
 
 #[test]

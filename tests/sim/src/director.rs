@@ -189,6 +189,7 @@ impl World {
         let config = RegionConfig {
             map: self.map.clone(),
             rate: self.rate,
+            world_rate: self.rate,
             linger_ticks: LINGER_TICKS,
             pose_ticks: 15,
             max_players: 200,

@@ -66,6 +66,7 @@ impl Reference {
         let config = RegionConfig {
             map: RegionMap { map_epoch: 1, grid },
             rate,
+            world_rate: rate,
             linger_ticks: LINGER_TICKS,
             pose_ticks: 15,
             max_players: 200,
