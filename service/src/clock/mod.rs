@@ -6,6 +6,11 @@
 //! is the same for all processes of a machine, so there a follower only measures the link.
 
 mod discipline;
+#[cfg(any(feature = "faults", test))]
+#[cfg_attr(not(feature = "faults"), expect(dead_code, reason = "its tests run in every build"))]
+mod fault;
+#[cfg(not(feature = "faults"))]
+mod right;
 
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,12 +19,17 @@ use std::time::Duration;
 use horizon_model::Tick;
 use rustix::time::{ClockId, clock_gettime};
 
-pub use discipline::{Discipline, Line, SLEW_PPM};
+#[cfg(feature = "faults")]
+use fault as source;
+#[cfg(not(feature = "faults"))]
+use right as source;
+
+pub use discipline::{Discipline, FAST_SLEW_PPM, Line, SLEW_PPM};
 
 /// Time since the machine started, including sleep. Only rises.
 pub fn boot_time() -> Duration {
     let now = clock_gettime(ClockId::Boottime);
-    Duration::new(now.tv_sec.unsigned_abs(), u32::try_from(now.tv_nsec).unwrap_or_default())
+    source::own(Duration::new(now.tv_sec.unsigned_abs(), u32::try_from(now.tv_nsec).unwrap_or_default()))
 }
 
 /// The grid clock of this process. Clones share it; reading takes no lock.
@@ -72,7 +82,12 @@ impl GridClock {
     /// One question and answer: asked at `sent_boot`, answered by the leader with `leader_grid_ns`
     /// nanoseconds of grid time, received at `received_boot`. Ignored while leading.
     pub fn sample(&self, sent_boot: Duration, received_boot: Duration, leader_grid_ns: u64) {
-        self.change(|discipline, now| discipline.sample(now, sent_boot, received_boot, leader_grid_ns));
+        let (sent, received) = source::asked_and_heard(sent_boot, received_boot);
+        self.change(|discipline, now| {
+            if discipline.line().is_none() || !source::believes_the_first_answer() {
+                discipline.sample(now, sent, received, leader_grid_ns);
+            }
+        });
     }
 
     /// Grid time now, or `None` before the first sample. Never less than any earlier answer.
