@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::handler::{BoxedHandler, ClientHandler, CoreHandler, HandlerResult, PluginHandler};
-use crate::{Ctx, PluginError, payload};
+use crate::{Ctx, PluginError, Who, payload};
 
 /// Names of the core's events, as `on_core` takes them.
 pub const CORE_EVENTS: [&str; 6] = [
@@ -36,7 +36,7 @@ pub enum Source {
     Player,
     /// Whatever plugins anywhere in the world send to an object.
     Object,
-    /// What was sent to an object that is gone.
+    /// What was sent to an object that is gone, or to a player who never was.
     Undeliverable,
 }
 
@@ -215,27 +215,37 @@ impl EventSystem {
     /// # Errors
     ///
     /// [`PluginError::Other`] for a name that is empty or longer than 48 bytes.
-    pub fn on_object<T, H>(&self, namespace: &str, event: &str, handler: H) -> Registered
+    pub fn on_object<T, H>(&self, namespace: &str, event: &str, mut handler: H) -> Registered
     where
         T: DeserializeOwned,
         H: FnMut(&mut Ctx, EntityId, T) -> HandlerResult + Send + 'static,
     {
-        self.add(Source::Object, namespace, event, for_object(handler))
+        let handler: BoxedHandler = Box::new(move |cx, delivery| {
+            let object = delivery.object.ok_or("a message to an object names none")?;
+            handler(cx, object, delivery.decode()?)
+        });
+        self.add(Source::Object, namespace, event, handler)
     }
 
-    /// Calls `handler`, as `|cx, object, message|`, for every message of this name to an object that is gone, or
+    /// Calls `handler`, as `|cx, to, message|`, for every message of this name to an object that is gone, or
     /// never was: once, in the region that finds it out, which may be any. Whoever waits for an answer is
-    /// told from here; so the message had better say who that is.
+    /// told from here; so the message had better say who that is. The same for messages to players
+    /// who have never been in this world, if a plugin hears them with [`Self::on_player`]; that takes some
+    /// seconds to find out.
     ///
     /// # Errors
     ///
     /// [`PluginError::Other`] for a name that is empty or longer than 48 bytes.
-    pub fn on_undeliverable<T, H>(&self, namespace: &str, event: &str, handler: H) -> Registered
+    pub fn on_undeliverable<T, H>(&self, namespace: &str, event: &str, mut handler: H) -> Registered
     where
         T: DeserializeOwned,
-        H: FnMut(&mut Ctx, EntityId, T) -> HandlerResult + Send + 'static,
+        H: FnMut(&mut Ctx, Who, T) -> HandlerResult + Send + 'static,
     {
-        self.add(Source::Undeliverable, namespace, event, for_object(handler))
+        let handler: BoxedHandler = Box::new(move |cx, delivery| {
+            let to = delivery.object.map_or(Who::Player(delivery.player), Who::Entity);
+            handler(cx, to, delivery.decode()?)
+        });
+        self.add(Source::Undeliverable, namespace, event, handler)
     }
 
     /// Declares an object type that this plugin spawns.
@@ -306,18 +316,6 @@ impl EventSystem {
     fn inner(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// A closure for messages to objects without its types.
-fn for_object<T, H>(mut handler: H) -> BoxedHandler
-where
-    T: DeserializeOwned,
-    H: FnMut(&mut Ctx, EntityId, T) -> HandlerResult + Send + 'static,
-{
-    Box::new(move |cx, delivery| {
-        let object = delivery.object.ok_or("a message to an object names none")?;
-        handler(cx, object, delivery.decode()?)
-    })
 }
 
 /// Reads a plugin's configuration table, given as JSON.

@@ -11,7 +11,7 @@ use crate::abi::PluginTable;
 use crate::boundary::{Construct, table};
 use crate::component::{Component, from_bytes};
 use crate::host::{CallError, Effects, HostError, HostWorld, NOBODY, OpenError, Plugin};
-use crate::{ClientInputEvent, CoreEvent, Delivery, Registration, SimplePlugin, Source, payload};
+use crate::{ClientInputEvent, CoreEvent, Delivery, Registration, SimplePlugin, Source, Who, payload};
 
 /// A reliable event that a plugin sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -372,19 +372,23 @@ impl Bench {
         self.deliver_to(Source::Object, NOBODY, Some(to), namespace, event, message)
     }
 
-    /// Gives back what a plugin somewhere sent to this object, which is gone.
+    /// Gives back what a plugin somewhere sent to an object that is gone, or to a player who never was.
     ///
     /// # Errors
     ///
     /// The first [`CallError`] of a handler.
     pub fn undeliverable<T: Serialize>(
         &mut self,
-        to: EntityId,
+        to: Who,
         namespace: &str,
         event: &str,
         message: &T,
     ) -> Result<(), CallError> {
-        self.deliver_to(Source::Undeliverable, NOBODY, Some(to), namespace, event, message)
+        let (player, object) = match to {
+            Who::Player(player) => (player, None),
+            Who::Entity(object) => (NOBODY, Some(object)),
+        };
+        self.deliver_to(Source::Undeliverable, player, object, namespace, event, message)
     }
 
     /// Delivers something of the movement lane, which has no numbers.

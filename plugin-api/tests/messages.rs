@@ -35,7 +35,8 @@ impl SimplePlugin for Bells {
             })
             .await?;
         events
-            .on_undeliverable("bells", "rung", |cx: &mut Ctx, bell: EntityId, by: PlayerId| {
+            .on_undeliverable("bells", "rung", |cx: &mut Ctx, bell: Who, by: PlayerId| {
+                let Who::Entity(bell) = bell else { return Ok(()) };
                 cx.send(by, "bells", "silent", &bell)
             })
             .await
@@ -56,7 +57,7 @@ fn a_message_names_its_object_and_the_object_may_be_gone() {
     assert_eq!((broke[0].to, broke[0].object, broke[0].read()), (Some(ADA), None, bell));
     assert!(bench.world.objects.is_empty(), "its owner has decided");
 
-    bench.undeliverable(bell, "bells", "rung", &ADA).expect("handled");
+    bench.undeliverable(bell.into(), "bells", "rung", &ADA).expect("handled");
     assert_eq!(bench.world.take_sent("bells", "silent")[0].read::<EntityId>(), bell);
 
     bench.input(ADA, "bells", "ring", &ada).expect_err("an avatar is no object");

@@ -6,7 +6,7 @@ use std::path::Path;
 use horizon_handoff::mutant::{self, Mutant};
 use horizon_model::{EntityId, ObjectSchema, PlayerId};
 use horizon_plugin_api::host::{CallError, Effects, Emitted, HostWorld, NOBODY, Plugin};
-use horizon_plugin_api::{CoreEvent, Delivery, MovementSample, Source, payload};
+use horizon_plugin_api::{CoreEvent, Delivery, MovementSample, Source, Who, payload};
 use horizon_protocol::client::MoveSample;
 use tracing::{debug, info, trace, warn};
 
@@ -251,17 +251,22 @@ impl PluginHost {
         self.running.settle(world, &self.between);
     }
 
-    /// Gives back what a plugin somewhere sent to an object that is gone. `payload` is MessagePack.
+    /// Gives back what a plugin somewhere sent to an object that is gone, or to a player who never was. `payload`
+    /// is MessagePack.
     pub fn undeliverable(
         &mut self,
         world: &mut dyn HostWorld,
-        object: EntityId,
+        to: Who,
         namespace: &str,
         event: &str,
         payload: &[u8],
     ) {
         self.initialise(world);
-        let delivery = Delivery { object: Some(object), ..from_nobody(namespace, event, payload) };
+        let (player, object) = match to {
+            Who::Player(player) => (player, None),
+            Who::Entity(object) => (NOBODY, Some(object)),
+        };
+        let delivery = Delivery { player, object, ..from_nobody(namespace, event, payload) };
         for slot in self.undeliverable.of(namespace, event) {
             self.running.call(world, *slot, &delivery);
         }

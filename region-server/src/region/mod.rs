@@ -121,6 +121,8 @@ pub struct Region {
     buried: Vec<(EntityKey, Epoch)>,
     early_posts: Vec<EarlyPost>,
     early_changed: bool,
+    /// Players for whom messages wait and of whom the store has no record, since when.
+    unrecorded: BTreeMap<PlayerId, Tick>,
 
     record: TickRecord,
     last_recorded: Tick,

@@ -239,6 +239,7 @@ impl Recovery {
             buried: self.state.buried.clone(),
             early_posts: self.state.early.clone(),
             early_changed: false,
+            unrecorded: BTreeMap::new(),
             record: TickRecord::default(),
             last_recorded: Tick::default(),
             durable: Tick::default(),

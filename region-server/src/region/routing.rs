@@ -7,7 +7,7 @@
 //!                       unknown ────────────────▶ waits, in the journal, and the store is asked
 //!                                                   ├─ names another region ──▶ a post to that one
 //!                                                   ├─ a player who left ─────▶ waits on
-//!                                                   └─ an object that is gone ▶ undeliverable
+//!                                                   └─ gone, or never was ────▶ undeliverable
 //! ```
 //!
 //! Nothing but its owner decides about an entity, and a post is taken once, in the same record as what its
@@ -15,7 +15,8 @@
 
 use horizon_handoff::Record;
 use horizon_handoff::mutant::Mutant;
-use horizon_model::{EntityId, PlayerId, RegionId};
+use horizon_model::{EntityId, PlayerId, RegionId, Tick};
+use horizon_plugin_api::Who;
 use horizon_protocol::link::{EntityKey, PostTarget};
 use tracing::debug;
 
@@ -62,7 +63,7 @@ impl Region {
     fn route_to_object(&mut self, to: EntityId, post: EarlyPost) {
         let owned = self.world.entities.get(&to).map(|entity| (entity.player.is_some(), entity.frozen));
         match owned {
-            Some((true, _)) => self.give_back(to, &post),
+            Some((true, _)) => self.give_back(&post),
             Some((false, frozen)) if !frozen || self.lacks(Mutant::GiveWhileFrozen) => {
                 self.host.to_object(&mut self.world, to, &post.namespace, &post.event, &post.payload);
             }
@@ -88,10 +89,14 @@ impl Region {
         self.post(region, PostTarget::Entity(post.to), post.namespace, post.event, post.payload);
     }
 
-    /// Nobody will ever own the object again: whoever sent the message may want to know.
-    fn give_back(&mut self, object: EntityId, post: &EarlyPost) {
-        debug!(%object, post.namespace, post.event, "a message to an object that is gone");
-        self.host.undeliverable(&mut self.world, object, &post.namespace, &post.event, &post.payload);
+    /// Nobody will ever own its receiver: whoever sent the message may want to know.
+    fn give_back(&mut self, post: &EarlyPost) {
+        debug!(to = ?post.to, post.namespace, post.event, "undeliverable");
+        let to = match post.to {
+            EntityKey::Player(player) => Who::Player(player),
+            EntityKey::Object(object) => Who::Entity(object),
+        };
+        self.host.undeliverable(&mut self.world, to, &post.namespace, &post.event, &post.payload);
     }
 
     /// Keeps a message until its receiver is owned here, or it is known where. The store is asked at once, and
@@ -147,46 +152,71 @@ impl Region {
         if self.expects(key) || self.world.origin_of(key).is_some() {
             return;
         }
+        let here = self.world.region;
         let next = match key {
-            EntityKey::Player(_) => record.map_or(Next::Wait, |record| Next::Region(record.region)),
+            EntityKey::Player(player) => self.next_for_player(player, record),
             EntityKey::Object(object) => self.next_for_object(object, record),
         };
-        let here = self.world.region;
-        let next = match next {
-            Next::Region(region) if region == here || !self.placements.contains_key(&region) => Next::Wait,
-            next => next,
-        };
-        if next == Next::Wait {
-            return;
-        }
-        for post in std::mem::take(&mut self.early_posts) {
-            if post.to != key {
-                self.early_posts.push(post);
-                continue;
+        match next {
+            Next::Region(region) if region == here || !self.placements.contains_key(&region) => {}
+            Next::Region(region) => {
+                for post in self.take_waiting(key) {
+                    self.send_on(region, post);
+                }
             }
-            self.early_changed = true;
-            match (next, key) {
-                (Next::Region(region), _) => self.send_on(region, post),
-                (_, EntityKey::Object(object)) => self.give_back(object, &post),
-                (_, EntityKey::Player(_)) => self.early_posts.push(post),
+            Next::Wait => {}
+            Next::Nowhere => {
+                for post in self.take_waiting(key) {
+                    self.give_back(&post);
+                }
+                self.deliver_effects();
             }
         }
-        self.deliver_effects();
+    }
+
+    /// The messages that wait for somebody, who need not wait any longer.
+    fn take_waiting(&mut self, key: EntityKey) -> Vec<EarlyPost> {
+        let (taken, kept): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.early_posts).into_iter().partition(|post| post.to == key);
+        self.early_posts = kept;
+        self.early_changed |= !taken.is_empty();
+        taken
+    }
+
+    /// Whoever has been in the world has a record, and waits for the return where it says. One who has none may
+    /// be somebody of whom a store that was started again has not been told yet.
+    fn next_for_player(&mut self, player: PlayerId, record: Option<&Record>) -> Next {
+        let waited_for = self.early_posts.iter().any(|post| post.to == EntityKey::Player(player));
+        if record.is_some() || !waited_for {
+            self.unrecorded.remove(&player);
+            return record.map_or(Next::Wait, |record| Next::Region(record.region));
+        }
+        let since = *self.unrecorded.entry(player).or_insert(self.world.tick);
+        if self.world.tick.saturating_since(since) < self.settling_ticks() {
+            return Next::Wait;
+        }
+        self.unrecorded.remove(&player);
+        Next::Nowhere
+    }
+
+    /// After so many ticks a store that was started again has heard of everybody: twice as long as a lease lasts.
+    fn settling_ticks(&self) -> u64 {
+        Tick::at(2 * self.config.lease_ttl).0
     }
 
     fn next_for_object(&self, object: EntityId, record: Option<&Record>) -> Next {
         let (here, home) = (self.world.region, object.minted_in());
         match record {
-            Some(record) if record.holder.is_none() => Next::Gone,
+            Some(record) if record.holder.is_none() => Next::Nowhere,
             // Despawned, and the record will say so in a moment.
-            Some(record) if record.region == here => Next::Gone,
+            Some(record) if record.region == here => Next::Nowhere,
             Some(record) => Next::Region(record.region),
-            None if !self.world.map.regions().any(|region| region == home) => Next::Gone,
+            None if !self.world.map.regions().any(|region| region == home) => Next::Nowhere,
             None if home != here => Next::Region(home),
             // It once had a record, so a store that has none of it has lost data, and will have it again.
             None if self.buried.iter().any(|(key, _)| *key == EntityKey::Object(object)) => Next::Wait,
             // Without a record it never left, and it is not here.
-            None => Next::Gone,
+            None => Next::Nowhere,
         }
     }
 }
@@ -196,5 +226,5 @@ impl Region {
 enum Next {
     Wait,
     Region(RegionId),
-    Gone,
+    Nowhere,
 }

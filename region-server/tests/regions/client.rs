@@ -42,6 +42,8 @@ pub(crate) struct Client {
     pub(crate) inputs_sent: u32,
     /// Takes frames and reads none of them.
     pub(crate) blind: bool,
+    /// A region died: what it still had on its way is of an older epoch, and reaches nobody.
+    bereft: bool,
     session: SessionId,
     spelling: Spelling,
     spawn: Pose,
@@ -81,6 +83,7 @@ impl Client {
             seen: BTreeSet::new(),
             inputs_sent: 0,
             blind: false,
+            bereft: false,
             session,
             spelling,
             spawn,
@@ -183,6 +186,9 @@ impl Client {
 
     /// Takes a frame of a region whose steps are `step` ticks.
     pub(crate) fn frame(&mut self, tick: Tick, frame: &FrameOut, step: u64) {
+        if self.bereft && frame.epoch < self.epoch {
+            return;
+        }
         let expected = self.sequence.map(|last| last + 1);
         assert_eq!(Some(frame.sequence), expected.or(Some(frame.sequence)), "frames in order, at {tick}");
         self.sequence = Some(frame.sequence);
@@ -240,6 +246,7 @@ impl Client {
     pub(crate) fn forgive(&mut self) {
         self.faults = Faults::default();
         self.last_tick = None;
+        self.bereft = true;
     }
 }
 

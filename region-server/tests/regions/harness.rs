@@ -24,6 +24,7 @@ use crate::references::{References, Sighting};
 
 mod clock;
 mod edge;
+mod posts;
 mod relief;
 mod trail;
 
@@ -82,8 +83,12 @@ pub(crate) struct Harness {
     pub(crate) late: u64,
     /// Whether the edge foresees anything.
     pub(crate) foresight: bool,
+    /// The edge asks the store for whoever is not where it believed; players who jump every second outrun it.
+    pub(crate) looks_up: bool,
     /// A disk that says it has what it has not: the control of every test that kills.
     pub(crate) lying_disk: bool,
+    /// Plugins' messages between regions come twice, or get lost as in a full queue.
+    pub(crate) rough_posts: bool,
     /// A disk that says it has staged states which it has not.
     pub(crate) forgetful_disk: bool,
     /// Kill the next target of a handoff at this moment, and which region that was.
@@ -156,7 +161,9 @@ impl Harness {
             object_arrivals: 0,
             late: 0,
             foresight: true,
+            looks_up: false,
             lying_disk: false,
+            rough_posts: false,
             forgetful_disk: false,
             kill_target_at: None,
             killed_target: None,
@@ -412,9 +419,9 @@ impl Harness {
                     let at = self.lane(2, id.0, u16::MAX, self.delays.link);
                     self.plan(at, Happening::Frames(id, batch));
                 }
-                Output::Worker(worker, _, message) => self.send_worker(id, worker, 3, message),
+                Output::Worker(worker, _, message) => self.send_worker(id, worker, 3, &message),
                 Output::Ghosts(worker, batch) => {
-                    self.send_worker(id, worker, 4, RegionToRegion::Ghosts(batch));
+                    self.send_worker(id, worker, 4, &RegionToRegion::Ghosts(batch));
                 }
                 Output::Journal(record) => {
                     let tick = record.tick;
@@ -481,13 +488,5 @@ impl Harness {
             self.kill(id);
         }
         dies
-    }
-
-    fn send_worker(&mut self, from: RegionId, worker: WorkerId, kind: u8, message: RegionToRegion) {
-        let to = self.running.values().find(|held| held.placement.worker == worker);
-        let Some(Placement { region, lease, .. }) = to.map(|held| held.placement.clone()) else { return };
-        let sender = self.running[&from].placement.worker;
-        let at = self.lane(kind, from.0, region.0, self.delays.link);
-        self.plan(at, Happening::ToRegion(region, lease, Input::Worker(sender, Box::new(message))));
     }
 }

@@ -1,6 +1,7 @@
 //! Regions that hand players to each other on virtual time: real regions, plugins and store rules.
 #![allow(clippy::unwrap_used)]
 
+mod borders;
 #[path = "../plugins/build.rs"]
 #[allow(dead_code)]
 mod build;

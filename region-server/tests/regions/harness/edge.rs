@@ -56,7 +56,7 @@ impl Harness {
             // Whoever was on the way while a region died is where the record says.
             RegionToEdge::NotOwner { player }
             | RegionToEdge::Moved { key: EntityKey::Player(player), .. }
-                if self.has_killed =>
+                if self.has_killed || self.looks_up =>
             {
                 let Reply::Record(Some(record)) =
                     self.store.perform(Request::Record(EntityKey::Player(player)))
