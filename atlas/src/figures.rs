@@ -15,6 +15,7 @@ pub struct Figures {
     pub turned_away: Counter,
     refused: Family<Reason, Counter>,
     closed: Family<Reason, Counter>,
+    decisions: Family<Reason, Counter>,
     /// Reliable inputs of clients.
     pub inputs: Counter,
     /// Messages of clients that could not be read.
@@ -50,7 +51,12 @@ pub struct Figures {
 impl Figures {
     /// Registers every figure.
     pub fn new(metrics: &Metrics) -> Self {
-        let (refused, closed) = (Family::default(), Family::default());
+        let (refused, closed, decisions) = (Family::default(), Family::default(), Family::default());
+        metrics.register(
+            "atlas_director_decisions",
+            "What the director decided, by kind; with dry_run what it would have done",
+            Family::clone(&decisions),
+        );
         metrics.register("atlas_refused", "Hellos refused, by reason", Family::clone(&refused));
         metrics.register(
             "atlas_closed",
@@ -62,6 +68,7 @@ impl Figures {
             turned_away: metrics.counter("atlas_turned_away", "Connections refused before TLS"),
             refused,
             closed,
+            decisions,
             inputs: metrics.counter("atlas_inputs", "Reliable inputs of clients"),
             invalid_messages: metrics
                 .counter("atlas_invalid_messages", "Client messages that cannot be read"),
@@ -90,6 +97,11 @@ impl Figures {
     /// Counts a refused hello.
     pub fn refused(&self, reason: RefusedReason) {
         self.refused.get_or_create(&[("reason", reason.word())]).inc();
+    }
+
+    /// Counts a decision of the director.
+    pub fn decided(&self, decision: &'static str) {
+        self.decisions.get_or_create(&[("decision", decision)]).inc();
     }
 
     /// Counts a connection that was closed on purpose.

@@ -19,6 +19,7 @@ use horizon_service::processes::visible;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 
+use crate::decisions::Decisions;
 use crate::director::{Accuser, Director, Input, Output, Settings, Why};
 use crate::edge::Edge;
 use crate::edge::registry::ToSession;
@@ -80,6 +81,7 @@ pub struct Hub {
     directs: watch::Sender<Option<Epoch>>,
     shutdown: Vec<oneshot::Sender<()>>,
     evacuations: Evacuations,
+    decisions: Decisions,
 }
 
 impl Hub {
@@ -96,9 +98,12 @@ impl Hub {
         let settled_at = edge.uptime() + edge.config.store.lease_ttl + SETTLE_MARGIN;
         let settings = Settings {
             warm_workers: config.warm_workers,
+            grow_above: config.grow_above,
+            shrink_below: config.shrink_below,
             max_workers: config.max_workers,
             starts_workers: config.start_workers,
             max_lifetime: config.max_lifetime,
+            replace_at: config.replace_at,
             grace: config.grace,
             place_within: config.place_within,
             settle: settled_at,
@@ -121,6 +126,7 @@ impl Hub {
             directs: watch::Sender::new(None),
             shutdown: Vec::new(),
             evacuations: Evacuations::default(),
+            decisions: Decisions::default(),
         }
     }
 
@@ -193,7 +199,8 @@ impl Hub {
             ToHub::WorldStops => self.world_stops(),
             ToHub::Status(reply) => {
                 let (directs, edges) = (self.directs.borrow().is_some(), self.peers.status());
-                let _ = reply.send(self.view.status(&self.edge, &self.director, directs, &edges));
+                let around = (directs, &edges, self.decisions.last());
+                let _ = reply.send(self.view.status(&self.edge, &self.director, around));
             }
             ToHub::Handoffs(since, reply) => {
                 let _ = reply.send(self.view.handoffs_since(since));
@@ -231,12 +238,10 @@ impl Hub {
         self.direct(Input::Lease(directing.here().is_some()));
     }
 
-    /// A player of this edge needs a region, or will: whoever directs decides. The own director remembers it,
-    /// for the case that it is next.
+    /// A player of this edge needs a region, or will: whoever directs decides. The others remember it, for the
+    /// case that they are next.
     fn ensure(&mut self, region: RegionId, why: Why) {
-        if self.directs.borrow().is_none() {
-            self.peers.tell(&EdgeToEdge::Ensure { region, expected: why == Why::Prediction });
-        }
+        self.peers.tell(&EdgeToEdge::Ensure { region, expected: why == Why::Prediction });
         self.direct(Input::Ensure { region, why });
     }
 
@@ -321,20 +326,30 @@ impl Hub {
         for ((region, lease), silence) in self.silence.look(self.edge.uptime()) {
             self.direct(Input::Silent { region, lease, by: Accuser::Edge, silence });
         }
+        if self.edge.config.director.dry_run {
+            // Who does not direct waits for no deadline.
+            self.direct(Input::Timeout);
+        }
     }
 
-    /// Feeds the director and does what it says.
+    /// Feeds the director and does what it says; with `dry_run` only what concerns this edge alone.
     fn direct(&mut self, input: Input) {
+        let dry_run = self.edge.config.director.dry_run;
         let routine = matches!(input, Input::Summary { .. } | Input::Timeout);
         let cause = if routine { None } else { Some(input.clone()) };
         let mut inputs = vec![input];
         while let Some(input) = inputs.pop() {
-            for output in self.director.handle(self.edge.uptime(), input) {
-                if !matches!(output, Output::Announce(_)) {
-                    tracing::info!(decision = ?output, cause = ?cause, "director");
+            for decision in self.director.handle(self.edge.uptime(), input) {
+                let spared = dry_run && !decision.output.concerns_this_edge_alone();
+                self.decisions.note(&self.edge, &decision, cause.as_ref(), spared);
+                if !spared {
+                    self.perform(decision.output, &mut inputs);
                 }
-                self.perform(output, &mut inputs);
             }
+        }
+        if dry_run {
+            let would = self.director.would_decide(self.edge.uptime());
+            self.decisions.would(&self.edge, would, cause.as_ref());
         }
         self.evacuations.answer(self.edge.uptime(), &self.director);
         let figures = &self.edge.figures;

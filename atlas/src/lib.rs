@@ -18,6 +18,7 @@
 //! from its [`peers`] what their players need. When it ends another one follows it, with what it knows.
 
 pub mod admin;
+pub mod decisions;
 pub mod director;
 pub mod edge;
 pub mod evacuation;

@@ -9,7 +9,7 @@ use horizon_model::{RegionId, RegionMap};
 use horizon_protocol::link::{HandoffReport, Summary, TrackedEntity};
 use serde_json::{Value, json};
 
-use crate::director::Director;
+use crate::director::{Director, Pool};
 use crate::edge::Edge;
 use crate::figures::Figures;
 
@@ -96,8 +96,10 @@ impl View {
         }
     }
 
-    /// Everything, for people and tools. `edges` are the others, as this one knows them.
-    pub fn status(&mut self, edge: &Edge, director: &Director, directs: bool, edges: &Value) -> String {
+    /// Everything, for people and tools. `around`: whether this edge directs, the other edges as it knows them, and
+    /// its last decisions.
+    pub fn status(&mut self, edge: &Edge, director: &Director, around: (bool, &Value, Value)) -> String {
+        let (directs, edges, decisions) = around;
         self.forget(edge.uptime(), director);
         let workers: Vec<_> = director
             .workers()
@@ -106,7 +108,7 @@ impl View {
                     "worker": id.to_string(),
                     "pid": worker.pid,
                     "endpoint": worker.endpoint,
-                    "state": worker.state.name(),
+                    "state": worker.life().name(),
                     "region": worker.region().map(|region| region.to_string()),
                     "linked": worker.unlinked_since.is_none(),
                 })
@@ -138,6 +140,10 @@ impl View {
             "regions": self.region_list(director),
             "workers": workers,
             "starting": director.starting(),
+            "ended": { "retired": director.ended().retired, "failed": director.ended().failed },
+            "pool": pool(&director.pool()),
+            "dry_run": edge.config.director.dry_run,
+            "decisions": decisions,
             "placements": placements,
             "place_within_ms": millis(director.place_within()),
             "spawned_by_prediction": director.spawned_by_prediction(),
@@ -243,6 +249,16 @@ impl View {
         }
         value
     }
+}
+
+fn pool(pool: &Pool) -> Value {
+    json!({
+        "free": pool.free,
+        "busy": pool.busy,
+        "wanted": pool.wanted,
+        "waiting": pool.waiting,
+        "occupancy": (pool.occupancy * 1000.0).round() / 1000.0,
+    })
 }
 
 fn store(edge: &Edge) -> Value {

@@ -20,12 +20,17 @@ fn quick(config: &mut Horizon) {
 
 /// A world that directs and a second one that knows of it.
 async fn two_edges() -> [World; 2] {
+    two_edges_of(quick).await
+}
+
+/// The same; `change` is for the second one.
+async fn two_edges_of(change: impl FnOnce(&mut Horizon)) -> [World; 2] {
     let first = World::start(quick).await;
     first.until("a director", |status| status["directs"] == true).await;
     let known = first.atlas.link_addr().to_string();
     let second = first
         .beside(|config| {
-            quick(config);
+            change(config);
             config.atlas.edges = vec![known];
         })
         .await;
@@ -111,6 +116,73 @@ async fn the_other_edge_takes_over_what_is_placed_and_a_ticket_works_there_once(
     let far = horizon_protocol::client::Hello { spawn: Some([-10.0, -10.0, 1.0]), ..support::hello("Bob") };
     bob.say(&ClientMessage::Hello(far)).await;
     second.spawn().await;
+}
+
+/// What the edge decided about placing and starting, and whether it did none of it.
+fn decided(status: &serde_json::Value) -> Vec<(String, bool)> {
+    let list = status["decisions"].as_array().expect("a list");
+    list.iter()
+        .map(|of| (of["what"].as_str().expect("text").to_owned(), of["dry_run"].as_bool().expect("a switch")))
+        .collect()
+}
+
+#[tokio::test]
+async fn an_edge_with_dry_run_says_what_the_other_one_does_and_does_nothing() {
+    let mut worlds = two_edges_of(|config| {
+        quick(config);
+        config.director.dry_run = true;
+    })
+    .await;
+    let mut ann = worlds[0].greet("Ann").await;
+    let pid = worlds[0].spawn().await;
+    let spawns = |what: &str| what == "Spawn";
+    worlds[1]
+        .until("that it would start one", |status| decided(status).iter().any(|(what, _)| spawns(what)))
+        .await;
+    let mut workers = [worlds[0].register(pid, None).await, worlds[1].register(pid, None).await];
+    workers[0].take(HOME, 1).await;
+    let places = |what: &str| what.starts_with("Place {") && what.contains(&format!("region: {HOME}"));
+    for (world, dry_run) in [(&worlds[0], false), (&worlds[1], true)] {
+        world
+            .until("the same decision", |status| {
+                decided(status).iter().any(|(what, dry)| places(what) && *dry == dry_run)
+            })
+            .await;
+    }
+    let placement = workers[0].placement.clone().expect("just taken");
+    workers[1].placement = Some(placement.clone());
+    workers[1].send(&RegionToEdge::Placed(placement));
+    workers[0].attach(0, true).await;
+    ann.welcome().await;
+    // The first message about a region that its worker hears from the second edge is a player of that edge.
+    let bob = worlds[1].greet("Bob").await;
+    workers[1].opened().await;
+    drop(bob);
+
+    let [first, mut second] = worlds;
+    first.atlas.abort().await;
+    // The region of the next player is wanted by nobody else, and nobody is left to decide about it.
+    let mut eve = second.connect().await;
+    let far = horizon_protocol::client::Hello { spawn: Some([-10.0, -10.0, 1.0]), ..support::hello("Eve") };
+    eve.say(&ClientMessage::Hello(far)).await;
+    let lease = Duration::from_millis(400);
+    let (_, before) = second.admin("GET /api/status", None).await;
+    let uptime = |status: &serde_json::Value| status["uptime_seconds"].as_f64().expect("a number");
+    let before = uptime(&serde_json::from_str(&before).expect("JSON"));
+    second
+        .until("twice the time in which another edge would have followed", |status| {
+            assert_eq!(status["directs"], false, "it never directs");
+            uptime(status) > before + 3.0 * lease.as_secs_f64()
+        })
+        .await;
+    assert!(second.spawns_nobody());
+    second
+        .until("that it would do more", |status| {
+            let said = decided(status);
+            assert!(said.iter().all(|(_, dry)| *dry), "{said:?}");
+            said.iter().filter(|(what, _)| spawns(what)).count() >= 2
+        })
+        .await;
 }
 
 #[tokio::test]

@@ -39,6 +39,9 @@ struct Arguments {
     /// Where to serve health, metrics and the API [default: [atlas] admin of the configuration]
     #[arg(long, value_name = "ADDRESS")]
     admin: Option<SocketAddr>,
+    /// Never direct: log what this edge would decide, and do none of it. Players are served as ever.
+    #[arg(long)]
+    dry_run: bool,
     /// Ask the Atlas that runs here with this configuration, and end: alive or ready.
     #[arg(long, value_name = "QUESTION")]
     ask: Option<Question>,
@@ -57,6 +60,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     atlas.listen = arguments.listen.unwrap_or(atlas.listen);
     atlas.link = arguments.link.unwrap_or(atlas.link);
     atlas.admin = arguments.admin.unwrap_or(atlas.admin);
+    config.director.dry_run |= arguments.dry_run;
     if let Some(question) = arguments.ask {
         return Ok(health::ask(config.atlas.admin, question)?);
     }

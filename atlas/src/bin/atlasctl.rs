@@ -180,6 +180,27 @@ fn describe(status: &Value) -> String {
         let [a, b, c, d, e] = keys.map(|key| text(&region[key]));
         out += &row([a, b, c, d, e, text(&region["step_ms"]["p99"])]);
     }
+    let row = |cells: [String; 5]| {
+        let [worker, life, region, pid, link] = cells;
+        format!("{worker:<18} {life:<9} {region:<8} {pid:>8}  {link}\n")
+    };
+    out += "\n";
+    out += &row(["worker", "life", "region", "process", "linked"].map(str::to_owned));
+    for worker in status["workers"].as_array().into_iter().flatten() {
+        out += &row(["worker", "state", "region", "pid", "linked"].map(|key| text(&worker[key])));
+    }
+    out += &format!(
+        "{} starting, {} retired, {} failed; {} of those with a link wait, {} are wanted, {} have a region\n",
+        text(&status["starting"]),
+        text(&status["ended"]["retired"]),
+        text(&status["ended"]["failed"]),
+        text(&status["pool"]["free"]),
+        text(&status["pool"]["wanted"]),
+        text(&status["pool"]["busy"]),
+    );
+    if status["dry_run"] == true {
+        out += "this edge decides nothing: dry run\n";
+    }
     out
 }
 

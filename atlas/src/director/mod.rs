@@ -28,23 +28,31 @@
 //! refusal by the store or a spare process, and nothing else.
 
 mod decide;
+mod life;
 mod message;
+mod news;
+mod pool;
+mod reason;
 mod region;
 mod worker;
 
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use horizon_handoff::predict::EnsureModel;
 use horizon_model::{RegionId, RegionMap, WorkerId};
 use horizon_protocol::link::Placement;
 
+use news::Registrant;
+
+pub use life::{Event, Life, Outcome};
 pub use message::{Input, Output};
+pub use reason::{Because, Decision, Pool};
 pub use region::{Accuser, Region, RegionState, Why};
-pub use worker::{Worker, WorkerState};
+pub use worker::Worker;
 
 /// A spawned process has this long to register. Loading plugins takes well below a second.
 pub const START_PATIENCE: Duration = Duration::from_secs(10);
@@ -71,17 +79,24 @@ const TOOK: usize = 256;
 const FIRST_BACKOFF: Duration = Duration::from_millis(100);
 
 /// `[director]` of the configuration, and how long running workers have to register again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Settings {
-    /// Ready workers kept for whoever comes next.
+    /// Ready workers kept for whoever comes next, at least.
     pub warm_workers: usize,
+    /// Workers are started while a larger share of them than this has a region, above 0, up to 1.
+    pub grow_above: f64,
+    /// Workers that have been ready for [`grace`](Self::grace) end while a smaller share of all than this has a
+    /// region, 0 to 1.
+    pub shrink_below: f64,
     /// Processes at most, all states together.
     pub max_workers: usize,
     /// Whether processes are started and ended here. Where they are not, whoever does it decides how many
     /// there are, and a worker that has given back its region stays.
     pub starts_workers: bool,
-    /// A worker that serves and is older than this is relieved by another one.
+    /// No worker is to serve for longer than this.
     pub max_lifetime: Option<Duration>,
+    /// Share of [`max_lifetime`](Self::max_lifetime) after which another one relieves it, above 0, up to 1.
+    pub replace_at: f64,
     /// An idle region retires after this long, unless somebody is expected.
     pub grace: Duration,
     /// A worker has this long to take over a region before it is given up for another.
@@ -103,21 +118,40 @@ pub struct Took {
     pub took: Duration,
 }
 
+/// Workers that have ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Ended {
+    /// Because they were told to.
+    pub retired: u64,
+    /// Unasked, or by force.
+    pub failed: u64,
+}
+
+/// Why a region is to go on elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Relief {
+    Operator,
+    Age,
+}
+
 /// The machine. Feed it everything; do what it says.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Director {
     settings: Settings,
     leads: bool,
     workers: BTreeMap<WorkerId, Worker>,
-    starting: BTreeMap<u32, Duration>,
+    /// Processes that have not registered, by process id: what they do, and since when.
+    starting: BTreeMap<u32, (Life, Duration)>,
     requested: usize,
     regions: BTreeMap<RegionId, Region>,
     neighbours: BTreeMap<RegionId, Vec<RegionId>>,
     /// Lower and upper corner of each region, metres.
     boxes: BTreeMap<RegionId, ([f64; 2], [f64; 2])>,
     learned: EnsureModel,
-    /// Regions that are to go on elsewhere as soon as another worker is ready.
-    evacuating: BTreeSet<RegionId>,
+    /// Regions that are to go on elsewhere as soon as another worker is ready, and for whom.
+    evacuating: BTreeMap<RegionId, Relief>,
+    /// Workers that have ended while this edge directed: as they were told, and otherwise.
+    ended: Ended,
     /// The last placements, oldest first.
     took: VecDeque<Took>,
     spawn_failures: u32,
@@ -142,7 +176,8 @@ impl Director {
             neighbours: map.regions().map(|region| (region, map.neighbours_within(region, 0.0))).collect(),
             boxes: map.regions().filter_map(|region| Some((region, map.bounds(region)?))).collect(),
             learned: EnsureModel::new(),
-            evacuating: BTreeSet::new(),
+            evacuating: BTreeMap::new(),
+            ended: Ended::default(),
             took: VecDeque::new(),
             spawn_failures: 0,
             spawn_not_before: None,
@@ -157,7 +192,7 @@ impl Director {
     /// Advances the machine. Late, repeated and unexpected inputs change nothing.
     ///
     /// `now` is time since the director was made and does not go backwards.
-    pub fn handle(&mut self, now: Duration, input: Input) -> Vec<Output> {
+    pub fn handle(&mut self, now: Duration, input: Input) -> Vec<Decision> {
         let mut out = Vec::new();
         let mut announce = false;
         match input {
@@ -175,7 +210,7 @@ impl Director {
             }
             Input::Spawned { pid } => {
                 self.requested = self.requested.saturating_sub(1);
-                self.starting.insert(pid, now);
+                self.starting.insert(pid, (Life::Starting, now));
             }
             Input::SpawnFailed => {
                 self.requested = self.requested.saturating_sub(1);
@@ -183,13 +218,12 @@ impl Director {
             }
             Input::Registered { worker, pid, endpoint, bounds, serving, in_step } => {
                 let ends = serving.is_none() && !in_step && self.leads;
-                let since = self.workers.get(&worker).map_or(now, |known| known.since);
-                let state = WorkerState::Ready;
-                let entry = Worker { pid, endpoint, bounds, state, since, unlinked_since: None };
-                self.registered(now, worker, entry, serving, &mut out);
+                let who = Registrant { worker, pid, endpoint, bounds };
+                self.registered(now, who, serving, &mut out);
                 if ends && let Some(entry) = self.workers.get_mut(&worker).filter(|entry| entry.is_free()) {
-                    entry.state = WorkerState::Draining { since: now };
-                    out.push(Output::Retire { worker, region: None, exit: true });
+                    entry.dismiss(now);
+                    let retire = Output::Retire { worker, region: None, exit: true };
+                    out.push(retire.because(Because::OtherClock));
                 }
                 announce = true;
             }
@@ -220,7 +254,9 @@ impl Director {
                 }
             }
             Input::Evacuate(region) => {
-                self.evacuating.insert(region);
+                if self.regions.contains_key(&region) {
+                    self.evacuating.insert(region, Relief::Operator);
+                }
             }
             Input::Shutdown => {
                 self.shutdown_by.get_or_insert(now + SHUTDOWN_PATIENCE);
@@ -240,29 +276,46 @@ impl Director {
                 self.replace_the_oldest(now);
                 self.evacuate_the_asked(now, &mut out);
                 self.spawn_the_missing(&mut out);
+                self.end_the_surplus(now, &mut out);
                 self.retire_the_idle(now, &mut out);
             }
         }
         let placements = self.placements();
         if announce || placements != self.announced {
             self.announced.clone_from(&placements);
-            out.push(Output::Announce(placements));
+            out.push(Output::Announce(placements).because(Because::Changed));
         }
         out
+    }
+
+    /// What it would do now if it directed, with nothing done.
+    pub fn would_decide(&self, now: Duration) -> Vec<Decision> {
+        let mut other = self.clone();
+        other.leads = true;
+        let mut decisions = other.handle(now, Input::Timeout);
+        decisions.retain(|decision| !decision.output.concerns_this_edge_alone());
+        decisions
     }
 
     /// When to call [`Self::handle`] with [`Input::Timeout`], and what is being awaited.
     pub fn next_timeout(&self) -> Option<(Duration, &'static str)> {
         let workers = self.workers.values().filter_map(|worker| worker.deadline(self.settings.place_within));
-        let starting = self.starting.values().map(|&since| (since + START_PATIENCE, "registration"));
-        let ages = self.next_to_replace().map(|(at, _)| (at, "a worker's greatest age"));
+        let starting = self.starting.values().map(|&(_, since)| (since + START_PATIENCE, "registration"));
+        let ages = self.next_to_replace().map(|(at, _)| (at, "a worker's age"));
+        let surplus = self.next_surplus().map(|(at, _)| (at, "use of a worker that waits"));
         let stop = self.shutdown_by.filter(|_| !self.finished).map(|by| (by, "end of the world"));
         let regions = self
             .regions
             .values()
             .filter_map(|region| region.deadline(self.settings.grace))
             .filter(|_| self.shutdown_by.is_none() && self.settled_at.is_none());
-        let decisions = workers.chain(starting).chain(ages).chain(stop).chain(regions).filter(|_| self.leads);
+        let decisions = workers
+            .chain(starting)
+            .chain(ages)
+            .chain(surplus)
+            .chain(stop)
+            .chain(regions)
+            .filter(|_| self.leads);
         let settle = self.settled_at.map(|at| (at, "registration of running workers"));
         let spawn = self.spawn_not_before.map(|at| (at, "end of a pause after failed spawns"));
         decisions.chain(settle).chain(spawn).min_by_key(|&(at, _)| at)
@@ -290,7 +343,8 @@ impl Director {
 
     /// Whether what a worker says about its region counts.
     pub fn speaks(&self, worker: WorkerId) -> bool {
-        let Some(region) = self.workers.get(&worker).and_then(Worker::region) else { return false };
+        let believed = self.workers.get(&worker).filter(|worker| worker.life() != Life::Failed);
+        let Some(region) = believed.and_then(Worker::region) else { return false };
         self.regions.get(&region).is_some_and(|region| {
             region.worker() == Some(worker)
                 && matches!(region.state, RegionState::Serving(_) | RegionState::Retiring { .. })
@@ -300,6 +354,11 @@ impl Director {
     /// Processes that have not registered yet.
     pub fn starting(&self) -> usize {
         self.starting.len() + self.requested
+    }
+
+    /// Workers that have ended while this edge directed.
+    pub const fn ended(&self) -> Ended {
+        self.ended
     }
 
     /// The last placements by this director, oldest first.
@@ -317,153 +376,11 @@ impl Director {
         self.learned.place_within()
     }
 
-    fn registered(
-        &mut self,
-        now: Duration,
-        id: WorkerId,
-        entry: Worker,
-        serving: Option<Placement>,
-        out: &mut Vec<Output>,
-    ) {
-        if entry.pid.is_some_and(|pid| self.starting.remove(&pid).is_some()) {
-            self.spawn_failures = 0;
-            self.spawn_not_before = None;
-        }
-        let before = self.workers.get(&id).map(|worker| worker.state);
-        let state = match serving {
-            Some(placement) => {
-                let region = self.regions.get_mut(&placement.region);
-                if region.is_some_and(|region| region.adopt(now, &placement)) {
-                    WorkerState::Serving(placement.region)
-                } else {
-                    // Somebody else serves it under a higher lease, or the map has no such region.
-                    out.push(Output::Retire { worker: id, region: Some(placement.region), exit: true });
-                    WorkerState::Draining { since: now }
-                }
-            }
-            None => match before {
-                Some(WorkerState::Serving(region)) => {
-                    self.give_up(region, id, out);
-                    WorkerState::Ready
-                }
-                Some(WorkerState::Retiring { region, .. }) => {
-                    if let Some(region) = self.regions.get_mut(&region) {
-                        region.vacate(now);
-                    }
-                    WorkerState::Ready
-                }
-                // The request may have been lost with the link; a second one is harmless.
-                Some(WorkerState::Placing { region, .. }) => {
-                    out.push(Output::Place { worker: id, region, why: Why::Lost });
-                    WorkerState::Placing { region, since: now }
-                }
-                Some(WorkerState::Fenced { since }) => {
-                    out.push(Output::Retire { worker: id, region: None, exit: true });
-                    WorkerState::Fenced { since }
-                }
-                Some(draining @ WorkerState::Draining { .. }) => draining,
-                Some(WorkerState::Ready) | None => WorkerState::Ready,
-            },
-        };
-        self.workers.insert(id, Worker { state, ..entry });
-    }
-
-    fn exited(&mut self, now: Duration, pid: u32, out: &mut Vec<Output>) {
-        if self.starting.remove(&pid).is_some() {
-            self.postpone_spawning(now);
-        }
-        let Some(id) = self.workers.iter().find(|(_, w)| w.pid == Some(pid)).map(|(&id, _)| id) else {
-            return;
-        };
-        self.forget(id, out);
-    }
-
-    /// The worker is gone, or nobody can tell.
-    fn forget(&mut self, id: WorkerId, out: &mut Vec<Output>) {
-        if let Some(region) = self.workers.remove(&id).and_then(|worker| worker.region()) {
-            self.give_up(region, id, out);
-        }
-    }
-
-    /// The worker will not serve `region` any more: free the lease before anybody else tries.
-    fn give_up(&mut self, region: RegionId, worker: WorkerId, out: &mut Vec<Output>) {
-        if let Some(region) = self.regions.get_mut(&region)
-            && region.worker() == Some(worker)
-        {
-            region.evict(worker);
-            out.push(Output::Evict { region: region.id, worker });
-        }
-    }
-
-    /// The worker may live and does not count any more.
-    fn fence(&mut self, now: Duration, region: RegionId, id: WorkerId, out: &mut Vec<Output>) {
-        self.give_up(region, id, out);
-        if let Some(worker) = self.workers.get_mut(&id) {
-            worker.state = WorkerState::Fenced { since: now };
-        }
-    }
-
-    fn placed(&mut self, now: Duration, placement: &Placement) {
-        let Some(worker) = self.workers.get_mut(&placement.worker) else { return };
-        let Some(region) = self.regions.get_mut(&placement.region) else { return };
-        let wished = region.wished_at();
-        if let Some(wished) = wished {
-            self.learned.observe(now.saturating_sub(wished));
-        }
-        let predicted = matches!(region.state, RegionState::Placing { why: Why::Prediction, .. });
-        if let (WorkerState::Placing { since, .. }, RegionState::Placing { why, .. }) =
-            (worker.state, &region.state)
-        {
-            if self.took.len() == TOOK {
-                self.took.pop_front();
-            }
-            let waited = since.saturating_sub(wished.unwrap_or(since));
-            self.took.push_back(Took {
-                region: region.id,
-                why: *why,
-                waited,
-                took: now.saturating_sub(since),
-            });
-        }
-        if region.adopt(now, placement) {
-            worker.state = WorkerState::Serving(placement.region);
-            self.spawned_by_prediction += u64::from(predicted);
-        }
-    }
-
-    fn not_placed(&mut self, now: Duration, id: WorkerId, region: RegionId) {
-        if let Some(worker) = self.workers.get_mut(&id)
-            && matches!(worker.state, WorkerState::Placing { region: r, .. } if r == region)
-        {
-            worker.state = WorkerState::Ready;
-        }
-        if let Some(region) = self.regions.get_mut(&region)
-            && region.worker() == Some(id)
-        {
-            region.fail(now);
-        }
-    }
-
-    fn retired(&mut self, now: Duration, id: WorkerId, region: RegionId) {
-        if let Some(worker) = self.workers.get_mut(&id) {
-            worker.state = match worker.state {
-                ending @ (WorkerState::Draining { .. } | WorkerState::Fenced { .. }) => ending,
-                WorkerState::Retiring { exit: true, .. } => WorkerState::Draining { since: now },
-                _ => WorkerState::Ready,
-            };
-        }
-        if let Some(region) = self.regions.get_mut(&region)
-            && region.worker() == Some(id)
-        {
-            region.vacate(now);
-        }
-    }
-
     /// Begins to direct with what is known: whoever is overdue may have been so for another director, or
     /// while nobody looked, and gets its whole time again.
     fn take_over(&mut self, now: Duration) {
         self.workers.values_mut().for_each(|worker| worker.postpone(now));
-        self.starting.values_mut().for_each(|since| *since = now);
+        self.starting.values_mut().for_each(|(_, since)| *since = now);
     }
 
     fn postpone_spawning(&mut self, now: Duration) {

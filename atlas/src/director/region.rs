@@ -219,6 +219,11 @@ impl Region {
         }
     }
 
+    /// For how long nobody has been there.
+    pub(super) fn idle_for(&self, now: Duration) -> Duration {
+        self.idle_since.map_or(Duration::ZERO, |since| now.saturating_sub(since))
+    }
+
     /// Its worker gives it back as it is, and the next one goes on.
     pub(super) fn relieve(&mut self, now: Duration, worker: WorkerId) {
         self.wish = Some((Why::Lost, now));

@@ -5,6 +5,8 @@ use super::*;
 mod elsewhere;
 mod evacuation;
 mod following;
+mod lives;
+mod pools;
 mod property;
 
 const GRACE: Duration = Duration::from_secs(3);
@@ -18,9 +20,12 @@ fn settings(warm_workers: usize) -> Settings {
     let place_within = Duration::from_secs(5);
     Settings {
         warm_workers,
+        grow_above: 1.0,
+        shrink_below: 0.0,
         max_workers: 4,
         starts_workers: true,
         max_lifetime: None,
+        replace_at: 0.9,
         grace: GRACE,
         place_within,
         settle: Duration::ZERO,
@@ -60,6 +65,11 @@ fn place(worker: u64, region: u16, why: Why) -> Output {
     Output::Place { worker: WorkerId(worker), region: RegionId(region), why }
 }
 
+/// What it says to do, without the reasons.
+fn handle(director: &mut Director, at: u64, input: Input) -> Vec<Output> {
+    director.handle(ms(at), input).into_iter().map(|decision| decision.output).collect()
+}
+
 /// Feeds `steps` and compares every output but the announcements.
 #[track_caller]
 fn check(what: &str, warm: usize, steps: &[(u64, Input)], expected: &[Output]) -> Director {
@@ -71,7 +81,7 @@ fn check_with(what: &str, settings: Settings, steps: &[(u64, Input)], expected: 
     let mut director = Director::new(settings, &map());
     let mut seen = Vec::new();
     for (at, input) in steps {
-        let outputs = director.handle(ms(*at), input.clone());
+        let outputs = handle(&mut director, *at, input.clone());
         seen.extend(outputs.into_iter().filter(|output| !matches!(output, Output::Announce(_))));
     }
     assert_eq!(seen, expected, "{what}");
@@ -127,7 +137,7 @@ fn failures_pause_and_then_try_again() {
         [LEAD, (1, registered(7, None)), (2, ensure(2, Why::Player)), (3, refused), (50, Input::Timeout)];
     let mut director = check("pause", 0, &steps, &[place(7, 2, Why::Player)]);
     assert_eq!(director.next_timeout().expect("a pause").0, ms(103));
-    assert_eq!(director.handle(ms(103), Input::Timeout), [place(7, 2, Why::Player)]);
+    assert_eq!(handle(&mut director, 103, Input::Timeout), [place(7, 2, Why::Player)]);
 }
 
 #[test]
@@ -253,7 +263,7 @@ fn a_region_that_nobody_hears_goes_to_another_worker() {
     let two = [(600, silent(2, 1, EDGE, 500)), (650, silent(2, 1, neighbour(3), 500))];
     let director = told("the edge and a neighbour", &two, &[evict(2, 7)]);
     assert!(!director.speaks(WorkerId(7)) && director.speaks(WorkerId(8)));
-    assert_eq!(director.workers().next().expect("it lives").1.state.name(), "fenced");
+    assert_eq!(director.workers().next().expect("it lives").1.life().name(), "failed");
     told(
         "an edge alone, while a neighbour is heard that says nothing",
         &[(900, silent(2, 1, EDGE, 5_000))],

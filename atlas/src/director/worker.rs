@@ -4,56 +4,8 @@ use std::time::Duration;
 
 use horizon_model::RegionId;
 
+use super::life::{Event, Life, Outcome};
 use super::{FENCED_PATIENCE, LINK_PATIENCE, RETIRE_PATIENCE};
-
-/// What a worker is doing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum WorkerState {
-    /// Free.
-    Ready,
-    /// Was told to take over a region.
-    Placing {
-        /// Which.
-        region: RegionId,
-        /// When.
-        since: Duration,
-    },
-    /// Serves a region.
-    Serving(RegionId),
-    /// Was told to give its region back.
-    Retiring {
-        /// Which.
-        region: RegionId,
-        /// Whether it ends afterwards.
-        exit: bool,
-        /// When.
-        since: Duration,
-    },
-    /// Its region was given to another worker, because it was silent. It ends when it notices.
-    Fenced {
-        /// Since when.
-        since: Duration,
-    },
-    /// Has nothing and ends.
-    Draining {
-        /// Since when.
-        since: Duration,
-    },
-}
-
-impl WorkerState {
-    /// The word for it, as the status shows it.
-    pub const fn name(&self) -> &'static str {
-        match self {
-            Self::Ready => "ready",
-            Self::Placing { .. } => "placing",
-            Self::Serving(_) => "serving",
-            Self::Retiring { .. } => "retiring",
-            Self::Fenced { .. } => "fenced",
-            Self::Draining { .. } => "draining",
-        }
-    }
-}
 
 /// One registered process.
 #[derive(Debug, Clone, PartialEq)]
@@ -66,16 +18,60 @@ pub struct Worker {
     pub bounds: Option<[f64; 4]>,
     /// When it registered first.
     pub since: Duration,
-    /// What it is doing.
-    pub state: WorkerState,
     /// Since when its link is gone; `None` while it is there.
     pub unlinked_since: Option<Duration>,
+    life: Life,
+    /// Since when it does what it does, or is given more time for it.
+    life_since: Duration,
+    region: Option<RegionId>,
+    /// It was told to end.
+    ends: bool,
 }
 
 impl Worker {
+    /// A process in state `life` of which nothing else is known yet.
+    pub(super) const fn new(now: Duration, life: Life) -> Self {
+        Self {
+            pid: None,
+            endpoint: String::new(),
+            bounds: None,
+            since: now,
+            unlinked_since: None,
+            life,
+            life_since: now,
+            region: None,
+            ends: false,
+        }
+    }
+
+    /// What it is doing.
+    pub const fn life(&self) -> Life {
+        self.life
+    }
+
+    /// The region it has, is getting or is giving back.
+    pub const fn region(&self) -> Option<RegionId> {
+        self.region
+    }
+
     /// Whether it can be given a region now.
     pub fn is_free(&self) -> bool {
-        self.state == WorkerState::Ready && self.unlinked_since.is_none()
+        self.life == Life::Ready && self.unlinked_since.is_none()
+    }
+
+    /// Whether it was told to end.
+    pub(super) const fn ends(&self) -> bool {
+        self.ends
+    }
+
+    /// Whether it takes over `region`.
+    pub(super) fn takes(&self, region: RegionId) -> bool {
+        self.life == Life::Placed && self.region == Some(region)
+    }
+
+    /// Since when it does what it does.
+    pub(super) const fn life_since(&self) -> Duration {
+        self.life_since
     }
 
     /// Whether it serves regions with these corners, metres.
@@ -84,52 +80,85 @@ impl Worker {
             .is_none_or(|[x0, y0, x1, y1]| x0 <= low[0] && y0 <= low[1] && high[0] <= x1 && high[1] <= y1)
     }
 
-    /// The region it has, is getting or is giving back.
-    pub const fn region(&self) -> Option<RegionId> {
-        match self.state {
-            WorkerState::Placing { region, .. }
-            | WorkerState::Serving(region)
-            | WorkerState::Retiring { region, .. } => Some(region),
-            WorkerState::Ready | WorkerState::Fenced { .. } | WorkerState::Draining { .. } => None,
+    pub(super) fn will_be_free(&self) -> bool {
+        self.is_free() || (self.life == Life::Draining && !self.ends)
+    }
+
+    /// Goes on as the table says. Whether the state has changed.
+    pub(super) fn pass(&mut self, now: Duration, event: Event) -> bool {
+        let outcome = self.life.after(event);
+        debug_assert!(outcome != Outcome::Never, "{event:?} happened to a worker that is {:?}", self.life);
+        let Outcome::To(life) = outcome else { return false };
+        (self.life, self.life_since) = (life, now);
+        if matches!(life, Life::Ready | Life::Serving) {
+            self.ends = false;
+        }
+        if life == Life::Ready {
+            self.region = None;
+        }
+        true
+    }
+
+    /// It is told to take over a region.
+    pub(super) fn tell(&mut self, now: Duration, region: RegionId) {
+        if self.pass(now, Event::Told) {
+            self.region = Some(region);
         }
     }
 
-    pub(super) fn will_be_free(&self) -> bool {
-        self.is_free() || matches!(self.state, WorkerState::Retiring { exit: false, .. })
+    /// It serves a region.
+    pub(super) fn serve(&mut self, now: Duration, region: RegionId) {
+        self.pass(now, Event::Served);
+        if self.life == Life::Serving {
+            self.region = Some(region);
+        }
+    }
+
+    /// It is told to give back what it has, and to end.
+    pub(super) fn dismiss(&mut self, now: Duration) {
+        self.pass(now, Event::Dismissed);
+        self.ends = true;
+    }
+
+    /// It has given back its region.
+    pub(super) fn give_back(&mut self, now: Duration) {
+        if self.ends || self.life == Life::Failed {
+            (self.region, self.life_since) = (None, now);
+        } else {
+            self.pass(now, Event::Freed);
+        }
+    }
+
+    /// Its region was given to another one.
+    pub(super) fn fence(&mut self, now: Duration) {
+        self.pass(now, Event::Fenced);
+        (self.region, self.life_since) = (None, now);
     }
 
     /// When it must be ended, and what it will have missed.
     pub(super) fn deadline(&self, place_within: Duration) -> Option<(Duration, &'static str)> {
         // Whoever was told to end closes its links first.
-        let ends = matches!(
-            self.state,
-            WorkerState::Draining { .. }
-                | WorkerState::Fenced { .. }
-                | WorkerState::Retiring { exit: true, .. }
-        );
+        let ends = self.ends || self.life == Life::Failed;
         let link = self.unlinked_since.filter(|_| !ends);
         let link = link.map(|since| (since + LINK_PATIENCE, "return of its link"));
-        let task = match self.state {
-            WorkerState::Placing { since, .. } => Some((since + place_within, "takeover of its region")),
-            WorkerState::Retiring { since, .. } => Some((since + RETIRE_PATIENCE, "return of its region")),
-            WorkerState::Fenced { since } => Some((since + FENCED_PATIENCE, "its own end")),
-            WorkerState::Draining { since } => Some((since + RETIRE_PATIENCE, "its own end")),
-            WorkerState::Ready | WorkerState::Serving(_) => None,
+        let task = match self.life {
+            Life::Placed => Some((place_within, "takeover of its region")),
+            Life::Draining if self.region.is_some() => Some((RETIRE_PATIENCE, "return of its region")),
+            Life::Draining => Some((RETIRE_PATIENCE, "its own end")),
+            Life::Failed => Some((FENCED_PATIENCE, "its own end")),
+            Life::Starting | Life::Ready | Life::Serving | Life::Retired => None,
         };
+        let task = task.map(|(patience, missed)| (self.life_since + patience, missed));
         link.into_iter().chain(task).min()
     }
 
-    /// It was told to end by force; look again after the same patience.
+    /// It has its whole time again.
     pub(super) fn postpone(&mut self, now: Duration) {
         if let Some(since) = &mut self.unlinked_since {
             *since = now;
         }
-        match &mut self.state {
-            WorkerState::Placing { since, .. }
-            | WorkerState::Retiring { since, .. }
-            | WorkerState::Fenced { since }
-            | WorkerState::Draining { since } => *since = now,
-            WorkerState::Ready | WorkerState::Serving(_) => {}
+        if matches!(self.life, Life::Placed | Life::Draining | Life::Failed) {
+            self.life_since = now;
         }
     }
 }

@@ -198,6 +198,15 @@ impl Reader<'_> {
         self.value(key, |value| number(value).ok_or_else(|| "it takes a number".to_owned()))
     }
 
+    /// A share of a whole: a number in `range`, which lies within 0 to 1.
+    pub(super) fn share(&self, key: &str, range: RangeInclusive<f64>) -> f64 {
+        self.value(key, |value| {
+            number(value)
+                .filter(|number| range.contains(number))
+                .ok_or_else(|| format!("it takes a number from {} to {}", range.start(), range.end()))
+        })
+    }
+
     /// `N` finite numbers.
     pub(super) fn numbers<const N: usize>(&self, key: &str) -> [f64; N] {
         self.value(key, |value| numbers(value).ok_or_else(|| format!("it takes {N} numbers in brackets")))

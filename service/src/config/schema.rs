@@ -181,7 +181,17 @@ pub const SECTIONS: &[Section] = &[
         doc: "Which regions run, and where.",
         keys: &[
             key("grace_seconds", "30", "An empty region is retired after this long."),
-            key("warm_workers", "1", "Region servers kept started without a region."),
+            key("warm_workers", "1", "Region servers kept started without a region, at least."),
+            key(
+                "grow_above",
+                "0.8",
+                "Region servers are started while a larger share of them than this has a region: 0.1 to 1. 1: no more than warm_workers wait.",
+            ),
+            key(
+                "shrink_below",
+                "0.2",
+                "Those that wait for longer than grace_seconds, and are more than warm_workers, end while a smaller share of all than this has a region: 0 to 1.",
+            ),
             key(
                 "place_within_ms",
                 "3000",
@@ -201,14 +211,20 @@ pub const SECTIONS: &[Section] = &[
             key(
                 "max_lifetime_minutes",
                 "0",
-                "A region server that has run this long gives its region, with everybody in it, to a fresh one, one at a time. 0: never.",
+                "No region server is to serve for longer: one that is nearly as old gives its region, with everybody in it, to a fresh one, one at a time. 0: any age.",
             ),
+            key("replace_at", "0.9", "Share of max_lifetime_minutes after which that is done: 0.1 to 1."),
             key(
                 "lease_ms",
                 "1000",
                 "An edge that directs and is silent this long is followed by another edge. Milliseconds, 200 to 60000.",
             ),
             key("summary_hz", "5", "How often a region reports to its edges: 1 to 30 times a second."),
+            key(
+                "dry_run",
+                "false",
+                "This edge never directs: it logs what it would decide and does none of it. The same as --dry-run.",
+            ),
         ],
     },
     Section {

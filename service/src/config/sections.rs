@@ -336,12 +336,16 @@ impl Limits {
 }
 
 /// `[director]`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Director {
     /// An empty region is retired after this long.
     pub grace: Duration,
-    /// Region servers kept started without a region.
+    /// Region servers kept started without a region, at least.
     pub warm_workers: usize,
+    /// Region servers are started while a larger share of them has a region, 0.1 to 1.
+    pub grow_above: f64,
+    /// Region servers that wait end while a smaller share of all has a region, 0 to 1.
+    pub shrink_below: f64,
     /// A worker that has not taken its region after this long is given up for another.
     pub place_within: Duration,
     /// How far ahead a neighbour is made ready, at least.
@@ -350,12 +354,16 @@ pub struct Director {
     pub max_workers: usize,
     /// Whether Atlas starts region servers itself.
     pub start_workers: bool,
-    /// A region server that has run this long is replaced by a fresh one; `None`: never.
+    /// No region server is to serve for longer; `None`: any age.
     pub max_lifetime: Option<Duration>,
+    /// Share of `max_lifetime` after which a fresh one replaces it, 0.1 to 1.
+    pub replace_at: f64,
     /// How long the right to direct lasts without renewal.
     pub lease: Duration,
     /// Time between two summaries of a region.
     pub summary_period: Duration,
+    /// This edge logs what it would decide and does none of it.
+    pub dry_run: bool,
 }
 
 impl Director {
@@ -370,6 +378,9 @@ impl Director {
         Self {
             grace: reader.seconds("grace_seconds", 0..=DAY_SECONDS),
             warm_workers,
+            grow_above: reader.share("grow_above", 0.1..=1.0),
+            shrink_below: reader.share("shrink_below", 0.0..=1.0),
+            replace_at: reader.share("replace_at", 0.1..=1.0),
             place_within: reader.millis("place_within_ms", 100..=600_000),
             prepare_within: reader.millis("prepare_within_ms", 1..=60_000),
             max_workers,
@@ -380,6 +391,7 @@ impl Director {
             },
             lease: reader.millis("lease_ms", 200..=60_000),
             summary_period: Duration::from_secs(1) / reader.count("summary_hz", 1..=30),
+            dry_run: reader.switch("dry_run"),
         }
     }
 }

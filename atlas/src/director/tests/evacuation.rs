@@ -18,8 +18,8 @@ fn a_region_goes_on_elsewhere_once_somebody_is_ready() {
     placed.push(place(8, 2, Why::Lost));
     let director = check("it is given back, and placed at once", 0, &ready, &placed);
     let of =
-        |worker| director.workers().find(|(id, _)| id.0 == worker).map(|(_, worker)| worker.state.name());
-    assert_eq!((of(7), of(8)), (Some("draining"), Some("placing")));
+        |worker| director.workers().find(|(id, _)| id.0 == worker).map(|(_, worker)| worker.life().name());
+    assert_eq!((of(7), of(8)), (Some("draining"), Some("placed")));
 
     ready.push((110, Input::Placed(placement(2, 8, 2))));
     let director = check("served again", 0, &ready, &placed);
@@ -29,7 +29,7 @@ fn a_region_goes_on_elsewhere_once_somebody_is_ready() {
 
 #[test]
 fn old_workers_are_replaced_one_at_a_time() {
-    let settings = Settings { max_lifetime: Some(ms(1_000)), ..settings(0) };
+    let settings = Settings { max_lifetime: Some(ms(1_000)), replace_at: 1.0, ..settings(0) };
     let steps = [
         LEAD,
         (1, registered(7, Some(placement(2, 7, 1)))),

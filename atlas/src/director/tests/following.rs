@@ -27,9 +27,9 @@ fn who_follows_ends_nobody_and_goes_on_with_what_it_knows() {
     check("and no more", 1, &takes_over, &[wanted[0].clone(), wanted[1].clone(), kill, evict]);
 
     let mut director = check("told", 0, &base[..2], &[]);
-    let told = director.handle(ms(3), Input::Lease(true));
+    let told = handle(&mut director, 3, Input::Lease(true));
     assert_eq!(told, [Output::Announce(vec![placement(2, 7, 1)])], "workers hear who serves what");
-    assert_eq!(director.handle(ms(4), Input::Lease(true)), [], "once");
+    assert_eq!(handle(&mut director, 4, Input::Lease(true)), [], "once");
 }
 
 #[test]

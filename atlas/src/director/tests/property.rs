@@ -134,10 +134,10 @@ proptest! {
         let mut director = Director::new(settings, &map());
         let mut outside = Outside::default();
         let (mut now, mut spawned) = (0_u64, 0_u32);
-        outside.push(director.handle(ms(now), Input::Lease(true)), settings.max_workers)?;
+        outside.push(handle(&mut director, now, Input::Lease(true)), settings.max_workers)?;
         let feed = |director: &mut Director, outside: &mut Outside, now: u64, inputs: Vec<Input>| {
             for input in inputs {
-                outside.push(director.handle(ms(now), input), settings.max_workers)?;
+                outside.push(handle(director, now, input), settings.max_workers)?;
             }
             Ok::<(), TestCaseError>(())
         };
