@@ -37,6 +37,8 @@ pub(crate) struct Plan {
     pub(crate) drill: Drill,
     /// Edge of a region, and so the distance between two pitches, in metres.
     pub(crate) region_metres: i64,
+    /// All of it is one region.
+    pub(crate) one_region: bool,
 }
 
 /// Luggage for everybody, and a march over the border of two regions; nothing by default.
@@ -146,6 +148,11 @@ impl Plan {
             // Regions are whole cells of 50 m, and the middle of the line is the world's origin.
             region_metres = (drill.line_metres + 199) / 100 * 100;
             (columns, rows, low) = (2, 1, [-region_metres, -region_metres / 2]);
+        }
+        if self.one_region {
+            // As far as the others reach together.
+            region_metres *= i64::from(columns.max(rows));
+            (columns, rows) = (1, 1);
         }
         let [left, bottom] = low;
         let frames_hz = if drill.march_players > 0 { MARCH_FRAMES_HZ } else { 60 };
@@ -273,6 +280,7 @@ mod tests {
             warm_workers: None,
             drill: Drill::default(),
             region_metres: REGION_METRES,
+            one_region: false,
         }
     }
 
@@ -296,6 +304,15 @@ mod tests {
         assert_eq!(table["atlas"]["listen"].as_str(), Some("127.0.0.1:7777"));
         assert_eq!(table["director"]["grace_seconds"].as_integer(), Some(3));
         assert_eq!(table["plugin"]["replay"]["pitches"].as_array().map(Vec::len), Some(4));
+    }
+
+    #[test]
+    fn one_region_is_as_large_as_all_of_them() {
+        let table: toml::Table = Plan { one_region: true, ..plan(1) }.toml().parse().expect("TOML");
+        let world = &table["world"];
+        assert_eq!((world["columns"].as_integer(), world["rows"].as_integer()), (Some(1), Some(1)));
+        assert_eq!(world["region_metres"].as_integer(), Some(400));
+        assert_eq!(world["origin_metres"][0].as_integer(), Some(-200));
     }
 
     #[test]

@@ -70,6 +70,7 @@ pub(crate) async fn run(options: Options) -> Outcome<()> {
         warm_workers: None,
         drill: layout::Drill::default(),
         region_metres: layout::REGION_METRES,
+        one_region: false,
     };
     let file = match &options.config {
         Some(file) => absolute(file)?,

@@ -159,7 +159,7 @@ fn struck(cx: &mut Ctx, target: PlayerId, ask: Ask) -> Result<(), PluginError> {
         (fighter.health, fighter.defeats) = (HEALTH, fighter.defeats + 1);
     }
     drop(fighter);
-    cx.send(target, "arena", "hurt", &Hurt { by: ask.by, health })?;
+    cx.send(target, "arena", "hurt", &Hurt { by: ask.by.to_string(), health })?;
     tell(cx, ask.by, &Outcome::done(ask.id, health.into()))
 }
 

@@ -84,8 +84,8 @@ impl Outcome {
 /// Payload of `hurt`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hurt {
-    /// By whom.
-    pub by: PlayerId,
+    /// By whom: a player id of 32 digits.
+    pub by: String,
     /// What is left; at 0 it begins anew.
     pub health: u32,
 }

@@ -9,6 +9,8 @@
 //!                        └▶ totals: one JSON object at the end
 //! ```
 //!
+//! [`skirmish`] is another play: a script, whose account can be compared with that of another world.
+//!
 //! [`checker`], [`ledger`], [`references`] and [`trace`] are pure; [`bot`] and [`fleet`] are the shell around them.
 
 pub mod bot;
@@ -17,6 +19,7 @@ pub mod fleet;
 pub mod hiccup;
 pub mod ledger;
 pub mod references;
+pub mod skirmish;
 pub mod totals;
 pub mod trace;
 pub mod walker;

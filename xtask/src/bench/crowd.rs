@@ -76,6 +76,7 @@ impl Crowd {
             warm_workers: None,
             drill: Drill { luggage_bytes: options.luggage_bytes, ..Drill::default() },
             region_metres: REGION_METRES,
+            one_region: false,
         };
         let arena = Arena::with_plan(built, plan, None, options.data.clone()).await?;
         let middle = REGION_METRES / 2;

@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: measurements on real processes, and of gorc by itself. Progress goes to standard error,
 //! and exactly one JSON object to standard output; of gorc, an array or a table.
 
+mod borders;
 mod crossings;
 mod crowd;
 mod gorc;
@@ -41,6 +42,8 @@ pub(crate) enum What {
     KillEdge(KillEdgeOptions),
     /// Region servers from the pool: until one serves, ready and cold, and until one has taken over for another
     Pools(PoolsOptions),
+    /// Fights, pickups and trades across borders and where four regions meet, also while region servers are killed
+    Borders(borders::BordersOptions),
     /// How well border crossings are foreseen, on recorded and drawn movement
     Predict(PredictOptions),
     /// What replication costs by itself, and how exact its pictures are: one row for each scene
@@ -244,6 +247,9 @@ pub(crate) async fn run(what: What) -> Outcome<()> {
             What::Pools(options) => {
                 pools::measure(&cargo::build(Profile::Release)?, &options).await.map(Some)
             }
+            What::Borders(options) => {
+                borders::measure(&cargo::build(Profile::Release)?, &options).await.map(Some)
+            }
             What::Predict(options) => predict::measure(&options).map(|()| None),
             What::Gorc(options) => gorc::measure(&options).map(|()| None),
         }
@@ -306,6 +312,7 @@ impl Arena {
             warm_workers: None,
             drill,
             region_metres: layout::REGION_METRES,
+            one_region: false,
         };
         Self::with_plan(built, plan, traces, kept).await
     }

@@ -210,6 +210,7 @@ fn plan(options: &PoolsOptions, pitches: u32, warm: u32, drill: Drill, region_me
         warm_workers: Some(warm),
         drill,
         region_metres,
+        one_region: false,
     })
 }
 
