@@ -139,3 +139,28 @@ fn every_region_that_is_likely_soon_is_prepared() {
     assert_eq!(wanted.preparing().count(), 0, "home now");
     assert_eq!(wanted.places().collect::<Vec<_>>(), [EAST]);
 }
+
+#[test]
+fn who_goes_to_and_fro_is_expected_again_with_less_certainty() {
+    let policy = Policy { prepare_within: ms(400), place_within: ms(3000) };
+    // Not likely enough to begin a wish, enough to support one.
+    let perhaps = |region| [Forecast { region, eta: ms(700), likelihood: 0.1 }];
+    let preparing = |stays: &[(u64, RegionId)], at, behind| {
+        let mut wanted = Wanted::new();
+        for &(from, home) in stays {
+            wanted.update(ms(from), home, &[], &policy);
+        }
+        let home = stays.last().expect("one or more").1;
+        wanted.update(ms(at), home, &perhaps(behind), &policy);
+        wanted.preparing().any(|region| region == behind)
+    };
+    let once = [(0, WEST), (2000, EAST)];
+    let back = [(0, WEST), (2000, EAST), (3500, WEST)];
+    assert!(!preparing(&once, 2100, WEST), "it came, and was not here before");
+    assert!(preparing(&back, 3600, EAST), "it came back after a second and a half");
+    assert!(!preparing(&back, 3600, NORTH), "it never was there");
+    assert!(!preparing(&back, 6000, EAST), "it has stayed");
+    assert!(!preparing(&[(0, WEST), (2000, EAST), (4600, WEST)], 4700, EAST), "it took its time");
+    let disordered = [(0, WEST), (2000, EAST), (2010, WEST), (2033, EAST)];
+    assert!(!preparing(&disordered, 2100, WEST), "an old report among newer ones");
+}

@@ -9,7 +9,8 @@
 //!
 //! Invariant: a wish stands for a second after the last forecast that supported it. Near a corner
 //! several regions are prepared for an entity, each by a wish of its own; the owner bounds how many it
-//! follows. Wishes are said again because they may get lost.
+//! follows. Wishes are said again because they may get lost. Whoever goes to and fro over a border turns where no
+//! forecast sees it in time: after a first return, what would support a wish for the region behind begins one.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -17,6 +18,7 @@ use std::time::Duration;
 use horizon_model::RegionId;
 
 use super::{Forecast, LIKELY};
+use crate::source::MIN_DWELL;
 
 /// Pre-sync begins when a crossing is expected within this time: three round trips of the slowest
 /// step rate, and time for a turn to show.
@@ -28,6 +30,8 @@ const HOLD: Duration = Duration::from_secs(1);
 const SLACK: u32 = 2;
 /// … and by so small a likelihood.
 const STILL_LIKELY: f32 = LIKELY / 4.0;
+/// Who came back within this time goes to and fro, and the region that it came from is expected for as long.
+const RETURNS_WITHIN: Duration = Duration::from_millis(2500);
 const PLACE_AGAIN: Duration = Duration::from_secs(1);
 const PREPARE_AGAIN: Duration = Duration::from_millis(250);
 
@@ -68,6 +72,16 @@ pub enum Need {
 pub struct Wanted {
     places: BTreeMap<RegionId, Wish>,
     prepares: BTreeMap<RegionId, Wish>,
+    home: Option<Home>,
+}
+
+/// Where the entity is, and where it was.
+#[derive(Debug, Clone, Copy)]
+struct Home {
+    region: RegionId,
+    since: Duration,
+    /// The region that it came from, and whether it had come from here to there shortly before.
+    from: Option<(RegionId, bool)>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -79,7 +93,7 @@ struct Wish {
 impl Wanted {
     /// Nothing.
     pub const fn new() -> Self {
-        Self { places: BTreeMap::new(), prepares: BTreeMap::new() }
+        Self { places: BTreeMap::new(), prepares: BTreeMap::new(), home: None }
     }
 
     /// Regions that must go on being served for this entity.
@@ -100,6 +114,7 @@ impl Wanted {
         forecasts: &[Forecast],
         policy: &Policy,
     ) -> Vec<Need> {
+        let again = self.expected_again(now, home);
         for (wishes, within) in
             [(&mut self.places, policy.place_within), (&mut self.prepares, policy.prepare_within)]
         {
@@ -107,7 +122,9 @@ impl Wanted {
             for forecast in forecasts.iter().filter(|forecast| forecast.region != home) {
                 match wishes.get_mut(&forecast.region) {
                     Some(wish) if forecast.supports(within) => wish.supported = now,
-                    None if forecast.begins(within) => {
+                    None if forecast.begins(within)
+                        || (again == Some(forecast.region) && forecast.supports(within)) =>
+                    {
                         wishes.insert(forecast.region, Wish { supported: now, say_at: now });
                     }
                     _ => {}
@@ -125,6 +142,23 @@ impl Wanted {
             .iter_mut()
             .filter_map(|(&region, wish)| due(wish, PREPARE_AGAIN).then_some(Need::Prepare { region }));
         places.chain(prepares).collect()
+    }
+
+    /// The region that an entity which goes to and fro left for `home`, for a while.
+    fn expected_again(&mut self, now: Duration, home: RegionId) -> Option<RegionId> {
+        let from = match self.home {
+            Some(last) if last.region == home => last.from,
+            // Nobody is handed over twice in so short a time: that is an old report among newer ones.
+            Some(last) => {
+                let stay = now.saturating_sub(last.since);
+                let there = last.from.is_some_and(|(region, _)| region == home);
+                Some((last.region, there && (MIN_DWELL / 2..RETURNS_WITHIN).contains(&stay)))
+            }
+            None => None,
+        };
+        let since = self.home.filter(|last| last.region == home).map_or(now, |last| last.since);
+        self.home = Some(Home { region: home, since, from });
+        from.filter(|(_, returned)| *returned && now < since + RETURNS_WITHIN).map(|(region, _)| region)
     }
 }
 
