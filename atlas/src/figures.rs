@@ -1,7 +1,10 @@
 //! What an Atlas process counts.
 
 use horizon_protocol::client::{ClosingReason, RefusedReason};
-use horizon_service::metrics::{Counter, Family, Gauge, Histogram, Metrics, SECONDS};
+use horizon_service::metrics::{Counter, Family, FractionGauge, Gauge, Histogram, Metrics, SECONDS};
+
+/// Overhang: little above the 2 m at which handoffs begin, or for as long as nobody is ready.
+const METRES: [f64; 10] = [1.0, 2.0, 2.5, 3.0, 4.0, 6.0, 10.0, 25.0, 100.0, 1_000.0];
 
 /// One label: the word of a reason.
 type Reason = [(&'static str, &'static str); 1];
@@ -46,6 +49,10 @@ pub struct Figures {
     pub late_handoffs: Counter,
     /// Freeze to activation.
     pub handoff_seconds: Histogram,
+    /// How far beyond the border whoever crossed was at the freeze, metres; jumps left out.
+    pub handoff_overhang: Histogram,
+    /// How far beyond a border somebody is now whom the region before still owns, metres.
+    pub overhang: FractionGauge,
 }
 
 impl Figures {
@@ -91,6 +98,15 @@ impl Figures {
             late_handoffs: metrics
                 .counter("atlas_late_handoffs", "Handoffs whose target was not ready in time"),
             handoff_seconds: metrics.histogram("atlas_handoff_seconds", "Freeze to activation", &SECONDS),
+            handoff_overhang: metrics.histogram(
+                "atlas_handoff_overhang_metres",
+                "How far beyond the border those who crossed were at the freeze, jumps left out",
+                &METRES,
+            ),
+            overhang: metrics.fraction_gauge(
+                "atlas_overhang_metres",
+                "How far beyond a border somebody is whom the region before still owns",
+            ),
         }
     }
 

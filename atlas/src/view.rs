@@ -23,6 +23,8 @@ const LIVE_HANDOFFS: usize = 32;
 const MAX_SHOWN: usize = 2_000;
 /// The rate of crossings is over this time.
 const RATE_WINDOW: Duration = Duration::from_secs(10);
+/// Furthest overhang that the histogram tells apart, in centimetres.
+const MAX_OVERHANG_CM: u64 = 10_000_000;
 /// Longest handoff that the histogram tells apart, in microseconds.
 const MAX_HANDOFF_US: u64 = 600_000_000;
 
@@ -39,6 +41,8 @@ pub struct View {
     full_bytes: u64,
     cutover_bytes: u64,
     duration_us: Histogram<u64>,
+    /// How far beyond the border those who crossed were at the freeze; jumps left out.
+    overhang_cm: Histogram<u64>,
 }
 
 #[derive(Debug, Clone)]
@@ -63,6 +67,7 @@ impl View {
             full_bytes: 0,
             cutover_bytes: 0,
             duration_us: Histogram::new_with_bounds(1, MAX_HANDOFF_US, 3).expect("valid bounds"),
+            overhang_cm: Histogram::new_with_bounds(1, MAX_OVERHANG_CM, 3).expect("valid bounds"),
         }
     }
 
@@ -78,6 +83,10 @@ impl View {
             figures.handoffs.inc();
             figures.late_handoffs.inc_by(u64::from(report.late));
             figures.handoff_seconds.observe(f64::from(report.duration_us) / 1e6);
+            if !report.teleport {
+                figures.handoff_overhang.observe(report.overhang_m.into());
+                self.overhang_cm.saturating_record((report.overhang_m * 100.0) as u64);
+            }
             let place = summary.entities.iter().find(|entity| entity.key == report.key).map(|e| e.at);
             if self.handoffs.len() == MAX_HANDOFFS {
                 self.handoffs.pop_front();
@@ -86,6 +95,8 @@ impl View {
             self.recent.push_back(now);
         }
         self.regions.insert(summary.placement.region, summary);
+        let furthest = self.regions.values().map(|summary| summary.overhang_m).fold(0.0, f32::max);
+        figures.overhang.set(furthest.into());
     }
 
     /// Forgets regions that are served no more, and old times.
@@ -198,6 +209,9 @@ impl View {
         let at = |share: f64| self.duration_us.value_at_quantile(share) as f64 / 1e3;
         let handoff_ms = (!self.duration_us.is_empty())
             .then(|| json!({ "p50": at(0.5), "p99": at(0.99), "max": at(1.0) }));
+        let metres = |share: f64| self.overhang_cm.value_at_quantile(share) as f64 / 100.0;
+        let overhang = (!self.overhang_cm.is_empty())
+            .then(|| json!({ "p50": metres(0.5), "p99": metres(0.99), "max": metres(1.0) }));
         json!({
             "crossings_total": self.total,
             "crossings_per_second": self.recent.len() as f64 / RATE_WINDOW.as_secs_f64(),
@@ -205,6 +219,7 @@ impl View {
             "teleports": self.teleports,
             "presync_full_bytes": self.full_bytes,
             "presync_cutover_bytes": self.cutover_bytes,
+            "overhang_m": overhang,
             "handoff_ms": handoff_ms,
         })
     }
@@ -244,6 +259,8 @@ impl View {
                     "idle": summary.idle,
                     "degraded": summary.degraded,
                     "presync_bytes": summary.presync_bytes,
+                    "load_level": summary.load_level,
+                    "overhang_m": round(summary.overhang_m),
                 }),
             );
         }

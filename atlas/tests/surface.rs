@@ -64,6 +64,8 @@ async fn summaries_and_handoffs_are_shown() {
         idle: false,
         degraded: false,
         presync_bytes: 0,
+        load_level: 3,
+        overhang_m: 1.5,
     })));
     let live = within("the summary on the page", async {
         loop {
@@ -82,6 +84,11 @@ async fn summaries_and_handoffs_are_shown() {
     assert_eq!((&status["players"], &status["late_targets"]), (&1.into(), &1.into()));
     assert_eq!(status["regions"][3]["step_ms"]["p99"], 0.9);
     assert_eq!(status["presync_full_bytes"], 900);
+    assert_eq!(
+        (&status["regions"][3]["load_level"], &status["regions"][3]["overhang_m"]),
+        (&3.into(), &1.5.into())
+    );
+    assert_eq!(status["overhang_m"]["max"], 2.5, "at the freeze");
     for (since, expected) in [(0, 1), (1, 0)] {
         let (_, list) = world.admin(&format!("GET /api/handoffs?since={since}"), None).await;
         let list: serde_json::Value = serde_json::from_str(&list).expect("JSON");
@@ -89,7 +96,11 @@ async fn summaries_and_handoffs_are_shown() {
     }
     let (_, metrics) = world.admin("GET /metrics", None).await;
     assert!(
-        metrics.contains("atlas_sessions 1\n") && metrics.contains("atlas_handoffs_total 1\n"),
+        metrics.contains("atlas_sessions 1\n")
+            && metrics.contains("atlas_handoffs_total 1\n")
+            && metrics.contains("atlas_handoff_overhang_metres_bucket{le=\"3.0\"} 1\n")
+            && metrics.contains("atlas_handoff_overhang_metres_bucket{le=\"2.0\"} 0\n")
+            && metrics.contains("atlas_overhang_metres 1.5\n"),
         "{metrics}"
     );
     assert!(world.admin("GET /readyz", None).await.0.starts_with("http/1.1 200"));

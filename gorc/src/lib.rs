@@ -15,7 +15,7 @@
 //!
 //! Invariant: what an observer receives about one object is enter, updates, leave, in that order. After
 //! the frame of tick `F` the curve of every held object is within its bound at every tick up to `F`
-//! less the delay of its channel, unless bytes or credit were short.
+//! less the delay of its channel, unless bytes or credit were short. [`Gorc::set_load`] widens bounds.
 //!
 //! Knows no socket, clock, file or thread; the same calls produce the same bytes. The bodies are
 //! specified in `WIRE.md`.
@@ -31,6 +31,7 @@ pub mod grid;
 mod ids;
 mod interest;
 mod json;
+mod load;
 mod object;
 mod objects;
 mod observer;
@@ -52,6 +53,7 @@ pub use horizon_gorc_macros::GorcObject;
 pub use horizon_model::{self as model, FieldCodec, FieldError, GorcObject, Json};
 pub use interest::Anchor;
 pub use json::decode_json;
+pub use load::{Load, MAX_LEVEL};
 pub use object::NewObject;
 pub use observer::{ObserverId, ObserverSpec, PATIENCE, REPEAT};
 pub use replication::Gorc;

@@ -380,7 +380,8 @@ impl Objects {
             if facts.fields.is_changed() || regions {
                 let mut due = 0;
                 for (channel, pace) in kind.paces.iter().enumerate() {
-                    if since_due(tick as i64, entity, channel, pace.period_ticks) < clock.rate.step() {
+                    let period = pace.period_ticks * clock.relief[channel].every;
+                    if since_due(tick as i64, entity, channel, period) < clock.rate.step() {
                         news |= 0x100 << channel;
                         due |= kind.fields[channel];
                     }

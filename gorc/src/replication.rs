@@ -7,6 +7,7 @@ use crate::glance::{Scene, Tools};
 use crate::grid::{Grid, Isa, Limits};
 use crate::ids::Ids;
 use crate::interest::{Anchor, LEVELS, NONE, band};
+use crate::load::{MAX_LEVEL, RELIEF};
 use crate::object::NewObject;
 use crate::objects::Objects;
 use crate::observer::{Observer, ObserverId, ObserverSpec, Ours};
@@ -20,8 +21,6 @@ use crate::wire::LeaveReason;
 const CELL_METRES: f32 = 25.0;
 /// Steps after which observers are ordered anew.
 const ROUND_STEPS: i64 = 64;
-/// Bounds of [`Gorc::set_scale`].
-const SCALES: std::ops::RangeInclusive<f32> = 1.0..=8.0;
 
 /// Objects, observers, and what each observer has been told.
 #[derive(Debug)]
@@ -65,7 +64,7 @@ impl Gorc {
             order: Vec::new(),
             rounds: Vec::new(),
             ordered: None,
-            clock: Clock { now: 0, rate, world, scale: 1.0, suppress: true, origin: [0.0; 3] },
+            clock: Clock { now: 0, rate, world, relief: RELIEF[0], suppress: true, origin: [0.0; 3] },
             isa: Isa::detect(),
             tools: Tools::default(),
         };
@@ -103,9 +102,11 @@ impl Gorc {
         self.clock.suppress = suppress;
     }
 
-    /// Multiplies every error bound, from 1 to 8: what a region that runs late does to tell less.
-    pub fn set_scale(&mut self, scale: f32) {
-        self.clock.scale = if scale.is_nan() { 1.0 } else { scale.clamp(*SCALES.start(), *SCALES.end()) };
+    /// What a region that runs late does to tell less, from 0 to [`crate::MAX_LEVEL`]: outer channels tell
+    /// fields more seldom and get wider bounds, then the next ones, the innermost last. Neighbours hear where
+    /// everything is as ever.
+    pub fn set_load(&mut self, level: u8) {
+        self.clock.relief = RELIEF[usize::from(level.min(MAX_LEVEL))];
     }
 
     // Objects.

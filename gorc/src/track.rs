@@ -17,6 +17,7 @@
 //! step up to `now - delay`, if all samples up to there are known and its knots were told.
 
 use crate::cadence;
+use crate::load::Relief;
 use crate::registry::Pace;
 use crate::wire::{Knot, LATTICES, quantise_yaw};
 use horizon_model::{Tick, TickRate};
@@ -87,8 +88,8 @@ pub(crate) struct Clock {
     pub(crate) rate: TickRate,
     /// The rate of the world, by which clients draw and lags are told.
     pub(crate) world: TickRate,
-    /// What bounds are multiplied by, 1 without overload.
-    pub(crate) scale: f32,
+    /// What each channel gives up.
+    pub(crate) relief: [Relief; 4],
     /// Whether what moves as foretold is left out.
     pub(crate) suppress: bool,
     /// Metres of the origin of the index from that of the world.
@@ -290,7 +291,7 @@ impl Track {
 
     fn chance(&mut self, channel: usize, clock: &Clock, pace: &Pace) -> Made {
         let course = self.courses[channel];
-        let bound = pace.bound * clock.scale;
+        let bound = pace.bound * clock.relief[channel].wide;
         if !clock.suppress {
             if self.newest > course.knot && (self.still_since > course.knot || course.velocity != [0.0; 3]) {
                 let snap = self.jumps(course.knot, self.newest).next().is_some();

@@ -3,6 +3,7 @@
 //! Names begin with the part that counts (`atlas_sessions`), carry base units (`_seconds`,
 //! `_bytes`) and have no ids in labels. Counters get their `_total` from the encoding.
 
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use prometheus_client::encoding::text;
@@ -12,6 +13,9 @@ use prometheus_client::registry::{Metric, Registry};
 /// Upper bounds in seconds for the time of a step or a request, 100 µs to 10 s.
 pub const SECONDS: [f64; 16] =
     [1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 1.6e-2, 2.5e-2, 3.3e-2, 5e-2, 0.1, 0.25, 1.0, 2.5, 10.0];
+
+/// A gauge of something that is not counted in whole numbers.
+pub type FractionGauge = Gauge<f64, AtomicU64>;
 
 /// All figures of one process. Clones share them.
 #[derive(Debug, Clone, Default)]
@@ -40,6 +44,13 @@ impl Metrics {
     /// A new gauge.
     pub fn gauge(&self, name: &str, help: &str) -> Gauge {
         let gauge = Gauge::default();
+        self.register(name, help, gauge.clone());
+        gauge
+    }
+
+    /// A new gauge of fractions.
+    pub fn fraction_gauge(&self, name: &str, help: &str) -> FractionGauge {
+        let gauge = FractionGauge::default();
         self.register(name, help, gauge.clone());
         gauge
     }

@@ -442,4 +442,8 @@ pub struct Summary {
     pub degraded: bool,
     /// Bytes of names and parts in pre-sync that left since the start, complete states among them.
     pub presync_bytes: u64,
+    /// How much less clients are told because steps take too long: 0 is nothing less.
+    pub load_level: u8,
+    /// How far beyond the region's cells somebody is whom it still owns, metres; 0 where nobody is.
+    pub overhang_m: f32,
 }

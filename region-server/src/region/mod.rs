@@ -133,6 +133,7 @@ pub struct Region {
     want_snapshot: bool,
 
     stats: Stats,
+    load: gorc::Load,
     reports: Vec<horizon_protocol::link::HandoffReport>,
     retiring: Option<Retiring>,
     relief: Option<Relief>,

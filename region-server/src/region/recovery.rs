@@ -248,6 +248,7 @@ impl Recovery {
             flush: false,
             want_snapshot: false,
             stats: Stats::default(),
+            load: gorc::Load::default(),
             reports: Vec::new(),
             retiring: None,
             relief: None,

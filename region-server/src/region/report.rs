@@ -33,33 +33,31 @@ pub struct Stats {
     pub joins: u64,
     /// What replication sent, to clients and neighbours.
     pub told: gorc::Stats,
-    /// What error bounds are multiplied by, 1 without overload.
-    pub error_scale: f32,
+    /// How much less is told because steps take too long, 0 to [`gorc::MAX_LEVEL`].
+    pub load_level: u8,
 }
 
-/// Share of a period that a step may work before error bounds widen.
-const LATE_SHARE: f32 = 0.75;
-/// Factors per step while work takes longer, and while it does not: to twice the bounds in a fifth of a
-/// second, and back in two.
-const WIDEN: f32 = 1.12;
-const NARROW: f32 = 0.99;
-/// Bounds widen to at most four times what the channels promise.
-const MAX_SCALE: f32 = 4.0;
-
 impl Region {
-    /// A step worked for `share` of its period. Where that is too long the bounds of all curves widen,
-    /// so that less is told, until it is not any more.
+    /// A step worked for `share` of its period. Where that is too long less is told, the outer channels
+    /// first, until it is not any more.
     pub fn adapt(&mut self, share: f32) {
-        let factor = if share > LATE_SHARE { WIDEN } else { NARROW };
-        let scale = (self.stats.error_scale.max(1.0) * factor).clamp(1.0, MAX_SCALE);
-        self.stats.error_scale = scale;
-        self.world.gorc.set_scale(scale);
+        let level = self.load.observe(share);
+        if level != self.stats.load_level {
+            self.stats.load_level = level;
+            self.world.gorc.set_load(level);
+        }
         self.stats.told = self.world.gorc.take_stats();
     }
 
     /// Whether the lease is not certain any more: the region plays on, and nothing becomes durable.
     pub fn is_degraded(&self) -> bool {
         !self.keeper.may_acknowledge(self.now)
+    }
+
+    /// How far beyond the region's cells the furthest of its own is.
+    fn overhang_metres(&self) -> f32 {
+        let beyond = self.world.entities.values().map(|entity| self.world.beyond_metres(&entity.pose));
+        beyond.fold(0.0, f64::max) as f32
     }
 
     /// Sends this step's reports.
@@ -148,6 +146,8 @@ impl Region {
             idle,
             degraded: self.is_degraded(),
             presync_bytes: self.stats.presync_bytes,
+            load_level: self.stats.load_level,
+            overhang_m: self.overhang_metres(),
         };
         self.tell_edges(&RegionToEdge::Summary(Box::new(summary)));
     }

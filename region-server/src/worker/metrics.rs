@@ -23,7 +23,7 @@ pub(crate) struct WorkerMetrics {
     pub(super) channel_bytes: [Counter; 4],
     pub(super) updates: Counter,
     pub(super) deferred: Counter,
-    pub(super) error_scale: Gauge,
+    pub(super) load_level: Gauge,
     pub(super) degraded: Gauge,
     pub(super) recovery: ByPhase,
 }
@@ -58,8 +58,8 @@ impl WorkerMetrics {
             }),
             updates: metrics.counter("gorc_updates", "Updates told, to clients and neighbours"),
             deferred: metrics.counter("gorc_deferred", "Entries that waited a step for bytes"),
-            error_scale: metrics
-                .gauge("gorc_error_scale_percent", "What error bounds are multiplied by; 100 unless late"),
+            load_level: metrics
+                .gauge("region_load_level", "How much less is told because steps take too long, 0 to 7"),
         }
     }
 }

@@ -421,7 +421,7 @@ impl Ticker {
         }
         metrics.updates.inc_by(told.updates);
         metrics.deferred.inc_by(told.deferred);
-        metrics.error_scale.set((stats.error_scale * 100.0) as i64);
+        metrics.load_level.set(stats.load_level.into());
         metrics.step_seconds.observe(took.as_secs_f64());
         metrics.overruns.inc_by(stats.overruns - self.counted.0);
         metrics.frames.inc_by(stats.frames - self.counted.1);

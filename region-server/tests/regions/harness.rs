@@ -24,6 +24,7 @@ use crate::references::{References, Sighting};
 
 mod clock;
 mod edge;
+mod load;
 mod posts;
 mod relief;
 mod trail;
@@ -103,6 +104,9 @@ pub(crate) struct Harness {
     pub(crate) stopped: BTreeSet<RegionId>,
     /// Who told the edge that it does not hear whom, and when.
     pub(crate) silences: Vec<(Duration, RegionId, RegionId)>,
+    /// Share of its period that every step works; nobody says where it is none.
+    pub(crate) work_share: Option<f32>,
+    pub(crate) said: BTreeMap<RegionId, load::Said>,
     pub(crate) references: References,
     /// Steps of handoffs, and who did them.
     pub(crate) trail: Vec<(RegionId, &'static str)>,
@@ -172,6 +176,8 @@ impl Harness {
             odd_slow_ppm: 0,
             stopped: BTreeSet::new(),
             silences: Vec::new(),
+            work_share: None,
+            said: BTreeMap::new(),
             references: References::default(),
             trail: Vec::new(),
             shown_and_lost: Vec::new(),
@@ -345,6 +351,7 @@ impl Harness {
                     let started_ns = self.now.as_nanos() as u64;
                     held.region.handle(self.now, Input::LeaseRenewed { started_ns });
                 }
+                self.account(step.1);
                 self.perform(step.1);
             }
         }

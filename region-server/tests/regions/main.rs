@@ -8,6 +8,7 @@ mod build;
 mod chance;
 mod client;
 mod harness;
+mod load;
 mod references;
 mod sequence;
 mod silence;

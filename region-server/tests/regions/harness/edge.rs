@@ -47,6 +47,7 @@ impl Harness {
                 }
             }
             RegionToEdge::Summary(summary) => {
+                self.note_summary(region, &summary);
                 let objects =
                     summary.handoffs.iter().filter(|report| matches!(report.key, EntityKey::Object(_)));
                 self.object_arrivals += objects.count() as u64;
