@@ -69,11 +69,15 @@ pub enum Mutant {
     AnySizeCrosses,
     /// A source freezes whoever is beyond the border, however little.
     NoHysteresis,
+    /// One of a group is frozen while another one is not ready.
+    FreezesPartOfGroup,
+    /// Target and store: the members of a group are committed one by one.
+    MembersOneByOne,
 }
 
 /// Every guard by the name that `HORIZON_MUTANT` has for it.
 #[cfg(feature = "mutants")]
-const NAMES: [(&str, Mutant); 25] = [
+const NAMES: [(&str, Mutant); 27] = [
     ("resume-without-cas", Mutant::ResumeWithoutCas),
     ("final-before-flush", Mutant::FinalBeforeFlush),
     ("activate-on-final", Mutant::ActivateOnFinal),
@@ -99,6 +103,8 @@ const NAMES: [(&str, Mutant); 25] = [
     ("failure-ends-delivery", Mutant::FailureEndsDelivery),
     ("any-size-crosses", Mutant::AnySizeCrosses),
     ("no-hysteresis", Mutant::NoHysteresis),
+    ("freezes-part-of-group", Mutant::FreezesPartOfGroup),
+    ("members-one-by-one", Mutant::MembersOneByOne),
 ];
 
 /// Switches guards off in this process, for good: one by its name, or several with `+` between where each would be enough.

@@ -121,6 +121,15 @@ pub struct CasRequest {
     pub capsule: Kept,
     /// The entity leaves the world: the record keeps its region and names no holder.
     pub park: bool,
+    /// Neighbours in one batch with the same one are a group: all of them are written, or none is.
+    pub group: Option<HandoffId>,
+}
+
+impl CasRequest {
+    /// Whether `next`, which follows in a batch, is written with this one or not at all.
+    pub fn stands_with(&self, next: &Self) -> bool {
+        self.group.is_some() && self.group == next.group
+    }
 }
 
 /// A store's answer to one [`CasRequest`].
@@ -128,7 +137,7 @@ pub struct CasRequest {
 pub enum CasOutcome {
     /// The record is this one now, durably.
     Won(Record),
-    /// The record is another one; nothing changed.
+    /// The record is another one, or stays as it is because another one of the group is; nothing changed.
     Lost(Option<Record>),
     /// The writer's lease is not the current one: it must fall silent for the whole region.
     LeaseLost,

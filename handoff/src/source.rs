@@ -258,11 +258,24 @@ impl Source {
         vec![]
     }
 
+    /// Whether [`Input::StepEnd`] with this `step` would freeze the entity, if nobody of its group held it back.
+    pub fn would_freeze(&self, now: Duration, step: &StepEnd) -> bool {
+        let State::Owner { attempts, outside_since, .. } = &self.state else { return false };
+        let crossing = self.crossing(step);
+        let since = crossing.and(Some(outside_since.unwrap_or(now)));
+        crossing.is_some_and(|to| Due::of(attempts, to, now, step).may_freeze(now, self.since, since, step))
+    }
+
+    /// Whose cells the entity is in by so much that it is to cross.
+    fn crossing(&self, step: &StepEnd) -> Option<RegionId> {
+        let over = step.owner.filter(|&owner| owner != self.me.region && step.beyond_metres > 0.0);
+        over.filter(|_| step.beyond_metres >= CROSSING_METRES || self.switch.off(Mutant::NoHysteresis))
+    }
+
     fn step_end(&mut self, now: Duration, step: &StepEnd) -> Vec<Output> {
+        let crossing = self.crossing(step);
         let State::Owner { attempts, outside_since, late } = &mut self.state else { return vec![] };
         let over = step.owner.filter(|&owner| owner != self.me.region && step.beyond_metres > 0.0);
-        let crossing =
-            over.filter(|_| step.beyond_metres >= CROSSING_METRES || self.switch.off(Mutant::NoHysteresis));
         if over.is_none() {
             (*outside_since, *late) = (None, false);
         } else if crossing.is_some() {
@@ -270,17 +283,11 @@ impl Source {
         }
 
         let mut outputs = attempts.step(now, over, &step.near, step.fresh_handoff);
-        let ready =
-            crossing.and_then(|to| attempts.of(to)).and_then(|one| Some((one.handoff, *one.stream()?)));
-        let lag = if step.crowded { CROWD_LAG_TICKS } else { step.step_ticks };
-        let fresh = ready.is_some_and(|(_, stream)| {
-            stream.acked.is_some_and(|acked| step.tick.saturating_since(acked) <= lag)
-        });
-        *late |= crossing.is_some() && !fresh;
-        let answers = ready.is_some_and(|(_, stream)| stream.acked.is_some() && now < stream.again_at);
-        let patient = answers && outside_since.is_some_and(|since| now >= since + LAG_PATIENCE);
-        let due = step.healthy && now >= self.since + MIN_DWELL && (fresh && step.swift || patient);
-        let (Some(to), Some((handoff, stream)), true) = (crossing, ready, due) else {
+        let due = crossing.map(|to| Due::of(attempts, to, now, step)).unwrap_or_default();
+        *late |= crossing.is_some() && !due.fresh;
+        let held = step.held && !self.switch.off(Mutant::FreezesPartOfGroup);
+        let freezes = !held && due.may_freeze(now, self.since, *outside_since, step);
+        let (Some(to), Some((handoff, stream)), true) = (crossing, due.ready, freezes) else {
             outputs.extend(attempts.stream(now, step));
             return outputs;
         };
@@ -381,6 +388,34 @@ impl Source {
         self.since = now;
         self.state = State::alone();
         vec![Output::Resumed { epoch }]
+    }
+}
+
+/// How ready a target is for an entity that is to cross to it.
+#[derive(Debug, Default)]
+struct Due {
+    ready: Option<(HandoffId, Stream)>,
+    /// Its copy is of the last step, or in a crowd not much older.
+    fresh: bool,
+    /// It has a copy and was heard of late.
+    answers: bool,
+}
+
+impl Due {
+    fn of(attempts: &Attempts, to: RegionId, now: Duration, step: &StepEnd) -> Self {
+        let ready = attempts.of(to).and_then(|one| Some((one.handoff, *one.stream()?)));
+        let lag = if step.crowded { CROWD_LAG_TICKS } else { step.step_ticks };
+        let is_new = |acked: Tick| step.tick.saturating_since(acked) <= lag;
+        let fresh = ready.is_some_and(|(_, stream)| stream.acked.is_some_and(is_new));
+        let answers = ready.is_some_and(|(_, stream)| stream.acked.is_some() && now < stream.again_at);
+        Self { ready, fresh, answers }
+    }
+
+    /// Whether the freeze may be now: of an owner since `owned`, that is outside since `outside`.
+    fn may_freeze(&self, now: Duration, owned: Duration, outside: Option<Duration>, step: &StepEnd) -> bool {
+        let patient = outside.is_some_and(|since| now >= since + LAG_PATIENCE);
+        let good_enough = self.fresh && step.swift || patient && self.answers;
+        step.healthy && now >= owned + MIN_DWELL && good_enough
     }
 }
 

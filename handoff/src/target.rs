@@ -9,6 +9,9 @@
 //!        Withdraw, 5 s of silence, link lost                    Lost
 //! ```
 //!
+//! The members of a group (a vehicle and its riders) are asked for in one call once all of them are staged; the
+//! store writes all of them or none. Until then each of them may be withdrawn like a shadow.
+//!
 //! Invariant: a copy is inert until a record that names us was won with it, and no record is asked for
 //! whose state is not durable in our journal. What was said for another
 //! process, under another lease, or about an epoch below one that was ever seen for the entity (its
@@ -36,6 +39,8 @@ pub const UNKNOWN_RETRY: Duration = Duration::from_millis(20);
 pub const ANSWER_PATIENCE: Duration = Duration::from_secs(1);
 /// Entities on their way here at one time; more offers are refused as full.
 pub const MAX_COPIES: usize = 1024;
+/// Entities that move together at most.
+pub const MAX_GROUP: usize = 16;
 /// Entities whose highest epoch is remembered after they left. The oldest half is forgotten when they
 /// are more: no message is minutes late, and the store compares epochs as well.
 pub const MAX_TOMBSTONES: usize = 16 * 1024;
@@ -61,8 +66,30 @@ struct Incoming {
 
 #[derive(Debug)]
 enum Stage {
-    Shadow { entity: EntityId, states: Baselines, expires: Duration },
-    Staged { request: CasRequest, capsule: Arc<Capsule>, arrival: Arrival, again_at: Option<Duration> },
+    Shadow {
+        entity: EntityId,
+        states: Baselines,
+        expires: Duration,
+    },
+    Staged {
+        request: Box<CasRequest>,
+        capsule: Arc<Capsule>,
+        arrival: Arrival,
+        /// The attempts of the group, or this one alone.
+        group: Arc<[HandoffId]>,
+        progress: Progress,
+    },
+}
+
+/// How far a final state is.
+#[derive(Debug, Clone)]
+enum Progress {
+    /// On its way to the disk.
+    Syncing,
+    /// There, and the others of its group are awaited.
+    Gathering { until: Duration },
+    /// The store is asked for all of the group, and will be asked the same again.
+    Asked { call: Arc<[CasRequest]>, again_at: Duration },
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -121,7 +148,11 @@ impl Target {
     pub fn next_timeout(&self) -> Option<(Duration, &'static str)> {
         let due = |copy: &Incoming| match copy.stage {
             Stage::Shadow { expires, .. } => Some((expires, "news about a copy")),
-            Stage::Staged { again_at, .. } => again_at.map(|at| (at, "the store's decision")),
+            Stage::Staged { ref progress, .. } => match *progress {
+                Progress::Syncing => None,
+                Progress::Gathering { until } => Some((until, "the others of a group")),
+                Progress::Asked { again_at, .. } => Some((again_at, "the store's decision")),
+            },
         };
         self.copies.values().filter_map(due).min_by_key(|(at, _)| *at)
     }
@@ -138,15 +169,15 @@ impl Target {
             Input::Presync(state) => self.presync(now, &state),
             Input::Final(last) => self.last(now, &last),
             Input::Withdraw { handoff } => {
-                self.forget_where(|copy| copy.handoff == handoff && copy.is_shadow())
+                self.forget_where(|copy| copy.handoff == handoff && copy.may_end())
             }
             Input::Staged { handoff } => self.staged_durably(now, handoff),
             Input::Outcome { handoff, outcome } => self.outcome(now, handoff, outcome),
             Input::Unknown { handoff } => self.ask_again_at(handoff, now + UNKNOWN_RETRY),
-            Input::SourceLost { region } => self.forget_where(|copy| copy.from == region && copy.is_shadow()),
+            Input::SourceLost { region } => self.forget_where(|copy| copy.from == region && copy.may_end()),
             Input::Observed { key, epoch } => {
                 self.raise(now, key, epoch);
-                let passed = self.copies.get(&key).is_some_and(|copy| copy.is_shadow() && copy.epoch < epoch);
+                let passed = self.copies.get(&key).is_some_and(|copy| copy.may_end() && copy.epoch < epoch);
                 if passed { self.forget(key) } else { vec![] }
             }
             Input::Timeout => self.timeout(now),
@@ -164,7 +195,7 @@ impl Target {
         }
         match self.copies.get(&key) {
             Some(copy) if copy.handoff == handoff => return vec![Output::SendAccept { to, handoff }],
-            Some(copy) if copy.epoch > offer.epoch || !copy.is_shadow() => return vec![],
+            Some(copy) if copy.epoch > offer.epoch || !copy.may_end() => return vec![],
             None if self.copies.len() >= MAX_COPIES => return refuse(RefuseReason::Full),
             _ => {}
         }
@@ -205,6 +236,10 @@ impl Target {
         if !for_us || passed {
             return vec![];
         }
+        let named = last.group.contains(&last.handoff) && last.group.len() <= MAX_GROUP;
+        if !(named || last.group.is_empty()) {
+            return vec![];
+        }
         let no_states = Baselines::new();
         let states = match self.copies.get(&last.key) {
             Some(Incoming { stage: Stage::Staged { .. }, epoch, .. }) if *epoch >= last.epoch => {
@@ -237,10 +272,12 @@ impl Target {
             tick: last.tick,
             capsule: Kept::Journal { lease: self.me.lease, hash: last.hash },
             park: false,
+            group: last.group.first().copied().filter(|_| !self.switch.off(Mutant::MembersOneByOne)),
         };
+        let group = if request.group.is_some() { Arc::from(&*last.group) } else { Arc::from([last.handoff]) };
         let mut outputs = vec![Output::Stage(StagedState::of(&request, last.epoch, Arc::clone(&capsule)))];
-        let stage =
-            Stage::Staged { request: request.clone(), capsule, arrival: Arrival::from(last), again_at: None };
+        let (arrival, progress) = (Arrival::from(last), Progress::Syncing);
+        let stage = Stage::Staged { request: Box::new(request.clone()), capsule, arrival, group, progress };
         let (handoff, epoch, from) = (last.handoff, last.epoch, last.from);
         self.put(last.key, Incoming { handoff, epoch, from, stage });
         if self.switch.off(Mutant::CasBeforeStaged) {
@@ -255,14 +292,36 @@ impl Target {
         outputs
     }
 
-    /// The state is where a successor looks for it: now the store may be asked.
+    /// The state is where a successor looks for it: once that is so for all of its group, the store may be asked.
     fn staged_durably(&mut self, now: Duration, handoff: HandoffId) -> Vec<Output> {
-        match self.copy_of(handoff) {
-            Some((_, Incoming { stage: Stage::Staged { request, again_at: again_at @ None, .. }, .. })) => {
-                *again_at = Some(now + ANSWER_PATIENCE);
-                vec![Output::CasMove(request.clone())]
+        let Some((_, copy)) = self.copy_of(handoff) else { return vec![] };
+        let Stage::Staged { group, progress: progress @ Progress::Syncing, .. } = &mut copy.stage else {
+            return vec![];
+        };
+        *progress = Progress::Gathering { until: now + SHADOW_EXPIRY };
+        let group = Arc::clone(group);
+        let members = group.iter().map(|member| self.gathering(*member, &group));
+        let Some(call) = members.collect::<Option<Vec<_>>>() else { return vec![] };
+        let shared: Arc<[CasRequest]> = Arc::from(&*call);
+        for member in group.iter() {
+            let asked = Progress::Asked { call: Arc::clone(&shared), again_at: now + ANSWER_PATIENCE };
+            if let Some((_, Incoming { stage: Stage::Staged { progress, .. }, .. })) = self.copy_of(*member) {
+                *progress = asked;
             }
-            _ => vec![],
+        }
+        vec![Output::CasMove(call)]
+    }
+
+    /// The request of a member of `group` that is durable and waits for the others.
+    fn gathering(&self, member: HandoffId, group: &Arc<[HandoffId]>) -> Option<CasRequest> {
+        let copy = self.copies.get(self.keys.get(&member)?)?;
+        match &copy.stage {
+            Stage::Staged { request, group: named, progress: Progress::Gathering { .. }, .. }
+                if named == group =>
+            {
+                Some(CasRequest::clone(request))
+            }
+            _ => None,
         }
     }
 
@@ -294,24 +353,34 @@ impl Target {
     }
 
     fn ask_again_at(&mut self, handoff: HandoffId, at: Duration) -> Vec<Output> {
-        if let Some((_, Incoming { stage: Stage::Staged { again_at, .. }, .. })) = self.copy_of(handoff) {
-            *again_at = again_at.map(|_| at);
+        if let Some((_, Incoming { stage: Stage::Staged { progress, .. }, .. })) = self.copy_of(handoff)
+            && let Progress::Asked { again_at, .. } = progress
+        {
+            *again_at = at;
         }
         vec![]
     }
 
     fn timeout(&mut self, now: Duration) -> Vec<Output> {
-        let mut outputs =
-            self.forget_where(|copy| matches!(copy.stage, Stage::Shadow { expires, .. } if expires <= now));
+        let mut outputs = self.forget_where(|copy| match copy.stage {
+            Stage::Shadow { expires, .. } => expires <= now,
+            Stage::Staged { progress: Progress::Gathering { until }, .. } => until <= now,
+            Stage::Staged { .. } => false,
+        });
+        let mut calls: Vec<Arc<[CasRequest]>> = vec![];
         for copy in self.copies.values_mut() {
             match &mut copy.stage {
-                Stage::Staged { request, again_at, .. } if again_at.is_some_and(|at| at <= now) => {
-                    *again_at = Some(now + ANSWER_PATIENCE);
-                    outputs.push(Output::CasMove(request.clone()));
+                Stage::Staged { progress: Progress::Asked { call, again_at }, .. } if *again_at <= now => {
+                    *again_at = now + ANSWER_PATIENCE;
+                    // Asked for once, for whichever of its members comes first.
+                    if !calls.iter().any(|other| Arc::ptr_eq(other, call)) {
+                        calls.push(Arc::clone(call));
+                    }
                 }
                 _ => {}
             }
         }
+        outputs.extend(calls.into_iter().map(|call| Output::CasMove(call.to_vec())));
         outputs
     }
 
@@ -361,8 +430,12 @@ impl Target {
 }
 
 impl Incoming {
-    const fn is_shadow(&self) -> bool {
-        matches!(self.stage, Stage::Shadow { .. })
+    /// Whether nothing has been asked of the store for it, and nothing is about to be.
+    const fn may_end(&self) -> bool {
+        matches!(
+            self.stage,
+            Stage::Shadow { .. } | Stage::Staged { progress: Progress::Gathering { .. }, .. }
+        )
     }
 }
 

@@ -133,6 +133,7 @@ impl Walk<'_> {
             healthy: true,
             swift: true,
             crowded: false,
+            held: false,
             fresh_handoff,
         };
         self.feed(now, Input::StepEnd(step));

@@ -12,7 +12,7 @@ use std::ffi::c_void;
 pub const MAGIC: u64 = u64::from_le_bytes(*b"HORIZPLG");
 
 /// Number of the interface. Rises with every change of a table or of a message in it.
-pub const ABI_VERSION: u32 = 3;
+pub const ABI_VERSION: u32 = 4;
 
 /// The one symbol a plugin library exports, of type [`EntryFn`].
 pub const ENTRY_SYMBOL: &[u8] = b"horizon_plugin_entry";
@@ -102,6 +102,15 @@ tables! {
         yaw: f32,
     }
 
+    /// A place on a parent: metres forwards, left and up, and a heading from the parent's in radians.
+    #[derive(Clone, Copy, Default)]
+    RawSeat {
+        /// Metres.
+        offset: [f32; 3],
+        /// Heading.
+        yaw: f32,
+    }
+
     /// The only time that plugins see.
     #[derive(Clone, Copy, Default)]
     RawClock {
@@ -164,6 +173,14 @@ tables! {
         spawn: unsafe extern "C" fn(*mut c_void, Slice, *const RawPose, *mut u64, Sink) -> Status,
         /// Removes an object.
         despawn: unsafe extern "C" fn(*mut c_void, u64, Sink) -> Status,
+        /// Attaches a child to a parent.
+        attach: unsafe extern "C" fn(*mut c_void, u64, u64, *const RawSeat, Sink) -> Status,
+        /// Takes a child off.
+        detach: unsafe extern "C" fn(*mut c_void, u64, Sink) -> Status,
+        /// Parent of an owned child.
+        parent_of: unsafe extern "C" fn(*mut c_void, u64, *mut u64) -> Status,
+        /// Children of an owned parent: an array of raw ids.
+        children_of: unsafe extern "C" fn(*mut c_void, u64, Sink),
         /// Owned objects of a type: an array of raw ids.
         objects: unsafe extern "C" fn(*mut c_void, Slice, Sink),
         /// All players known: MessagePack array of (id text, entity text, name).

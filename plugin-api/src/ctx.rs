@@ -1,6 +1,6 @@
 //! What a handler may do: the world as this region knows it.
 
-use horizon_model::{EntityId, FieldError, GorcObject, Json, PlayerId, Pose, Position, Tick};
+use horizon_model::{EntityId, FieldError, GorcObject, Json, PlayerId, Pose, Position, Seat, Tick};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -210,6 +210,39 @@ impl Ctx {
     /// [`PluginError::Unknown`], [`PluginError::NotOwned`], or [`PluginError::Refused`] for a player.
     pub fn despawn(&mut self, entity: EntityId) -> Result<(), PluginError> {
         self.host.despawn(entity)
+    }
+
+    /// Attaches somebody or something to an entity: a rider to a vehicle, a thing to a hand. From then on the parent
+    /// moves it, and both cross every border in one commit. If another region owns the parent, the child goes
+    /// there first, and is attached on arrival; [`Self::parent_of`] says when. A group has at most 16 members.
+    ///
+    /// # Errors
+    ///
+    /// [`PluginError::Unknown`], [`PluginError::NotOwned`] for a child of another region, or
+    /// [`PluginError::Refused`] where the group would be too large or attached to itself.
+    pub fn attach(&mut self, child: impl Into<Who>, parent: EntityId, seat: Seat) -> Result<(), PluginError> {
+        let child = self.resolve(child.into())?;
+        self.host.attach(child, parent, seat)
+    }
+
+    /// Takes somebody or something off what it is attached to, or on its way to.
+    ///
+    /// # Errors
+    ///
+    /// [`PluginError::Unknown`] or [`PluginError::NotOwned`].
+    pub fn detach(&mut self, child: impl Into<Who>) -> Result<(), PluginError> {
+        let child = self.resolve(child.into())?;
+        self.host.detach(child)
+    }
+
+    /// What somebody or something of this region is attached to.
+    pub fn parent_of(&self, child: impl Into<Who>) -> Option<EntityId> {
+        self.host.parent_of(self.resolve(child.into()).ok()?)
+    }
+
+    /// What is attached to an entity of this region directly.
+    pub fn children_of(&self, parent: EntityId) -> Vec<EntityId> {
+        self.host.children_of(parent)
     }
 
     /// Reads a component; `None` where there is none yet.

@@ -66,7 +66,7 @@ pub use horizon_gorc_macros::PluginGorcObject as GorcObject;
 /// All of the vocabulary: what derived code names, and the traits for the vectors of an engine.
 pub use horizon_model as model;
 pub use horizon_model::{
-    Channel, ChannelSpec, EntityId, GorcObject, PlayerId, Pose, Position, RegionId, SessionId,
+    Channel, ChannelSpec, EntityId, GorcObject, PlayerId, Pose, Position, RegionId, Seat, SessionId,
     TICKS_PER_SECOND, Tick,
 };
 pub use plugin::{FromDefault, SimplePlugin};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
 
-use horizon_model::{EntityId, Epoch, PlayerId, Pose, Position, RegionId, Tick};
+use horizon_model::{EntityId, Epoch, PlayerId, Pose, Position, RegionId, Seat, Tick};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -48,6 +48,8 @@ pub struct TestWorld {
     pub poses: BTreeMap<EntityId, Pose>,
     /// How often each entity was snapped to a place.
     pub snaps: BTreeMap<EntityId, u32>,
+    /// What is attached to what, and where.
+    pub parents: BTreeMap<EntityId, (EntityId, Seat)>,
     /// Stored components.
     pub components: BTreeMap<(EntityId, String), Vec<u8>>,
     /// Visible fields as JSON text.
@@ -167,6 +169,29 @@ impl HostWorld for TestWorld {
         self.objects.remove(&entity).ok_or_else(|| HostError::Invalid("not an object".to_owned()))?;
         self.poses.remove(&entity);
         Ok(())
+    }
+
+    fn attach(&mut self, child: EntityId, parent: EntityId, seat: Seat) -> Result<(), HostError> {
+        self.owned(child)?;
+        if !self.poses.contains_key(&parent) {
+            return Err(HostError::Unknown);
+        }
+        self.parents.insert(child, (parent, seat));
+        Ok(())
+    }
+
+    fn detach(&mut self, child: EntityId) -> Result<(), HostError> {
+        self.owned(child)?;
+        self.parents.remove(&child);
+        Ok(())
+    }
+
+    fn parent_of(&self, child: EntityId) -> Option<EntityId> {
+        self.parents.get(&child).map(|(parent, _)| *parent)
+    }
+
+    fn children_of(&self, parent: EntityId) -> Vec<EntityId> {
+        self.parents.iter().filter(|(_, (of, _))| *of == parent).map(|(child, _)| *child).collect()
     }
 
     fn objects(&self, type_name: &str) -> Vec<EntityId> {

@@ -46,6 +46,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
             Kept::Journal { lease: lease.epoch, hash: 7 }
         },
         park: false,
+        group: None,
     };
     let batch = (0..PLAYERS).map(|id| request(id, &leases[0], None, id, true)).collect();
     let mut records = decide(&*store, batch).await?;

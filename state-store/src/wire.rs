@@ -18,7 +18,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use crate::request::{Reply, Request};
 
 /// Version of the frames below.
-pub(crate) const VERSION: u32 = 3;
+pub(crate) const VERSION: u32 = 4;
 
 /// Longest frame: a batch of a thousand of the largest capsules fits.
 pub(crate) const MAX_FRAME_BYTES: usize = 80 * 1024 * 1024;

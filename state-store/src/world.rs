@@ -96,8 +96,11 @@ impl World {
                 Reply::Records(records.collect::<Result<_, _>>()?)
             }
             Request::Cas(batch) => {
-                let outcomes = batch.into_iter().map(|request| self.cas(tables, request));
-                Reply::Cas(outcomes.collect::<Result<_, _>>()?)
+                let mut outcomes = Vec::with_capacity(batch.len());
+                for group in batch.chunk_by(CasRequest::stands_with) {
+                    outcomes.extend(self.cas(tables, group)?);
+                }
+                Reply::Cas(outcomes)
             }
             Request::Owned(region) => Reply::Owned(tables.owned(self.id, region)?),
             Request::Session(player) => Reply::Session(tables.session(self.id, player)?),
@@ -175,30 +178,46 @@ impl World {
         .collect()
     }
 
-    fn cas<T: Tables>(&mut self, tables: &mut T, request: CasRequest) -> Result<CasOutcome, T::Error> {
+    /// Writes all of `group`, or nothing of it.
+    fn cas<T: Tables>(&mut self, tables: &mut T, group: &[CasRequest]) -> Result<Vec<CasOutcome>, T::Error> {
+        let judged = group.iter().map(|request| self.judge(tables, request));
+        let judged = judged.collect::<Result<Vec<_>, _>>()?;
+        let stands =
+            |judged: &Judged| matches!(judged, Judged::Writes(..) | Judged::Answered(CasOutcome::Won(_)));
+        let all = judged.iter().all(stands) || mutant::is_off(Mutant::MembersOneByOne);
+        let mut outcomes = Vec::with_capacity(group.len());
+        for (request, judged) in group.iter().zip(judged) {
+            outcomes.push(match judged {
+                Judged::Answered(outcome) => outcome,
+                Judged::Writes(_, found) if !all => CasOutcome::Lost(found),
+                Judged::Writes(Witness { epoch, region, holder, handoff }, _) => {
+                    let CasRequest { key, applied, tick, capsule, .. } = request.clone();
+                    let record = Record { epoch, region, holder, handoff, applied, tick, capsule };
+                    tables.put_record(self.id, key, &record)?;
+                    self.raise_tick(tables, tick)?;
+                    CasOutcome::Won(record)
+                }
+            });
+        }
+        Ok(outcomes)
+    }
+
+    fn judge<T: Tables>(&self, tables: &mut T, request: &CasRequest) -> Result<Judged, T::Error> {
         if request.capsule.bytes() > MAX_CAPSULE_BYTES {
-            return Ok(CasOutcome::TooLarge { max_bytes: MAX_CAPSULE_BYTES });
+            return Ok(Judged::Answered(CasOutcome::TooLarge { max_bytes: MAX_CAPSULE_BYTES }));
         }
         let LeaseGuard { region, worker, lease } = request.guard;
         let is_current =
             self.is_current(&Lease { region, worker, epoch: lease }) || mutant::is_off(Mutant::NoLeaseCheck);
         let found = tables.record(self.id, request.key)?;
         let witness = found.as_ref().map(Record::witness);
-        let Witness { epoch, region, holder, handoff } =
-            match judge(self.generation, is_current, witness.as_ref(), &request.claim()) {
-                Verdict::Write(witness) => witness,
-                Verdict::WonBefore => return Ok(CasOutcome::Won(found.expect("it names this attempt"))),
-                Verdict::Lost => return Ok(CasOutcome::Lost(found)),
-                Verdict::LeaseLost => return Ok(CasOutcome::LeaseLost),
-                Verdict::WrongGeneration => {
-                    return Ok(CasOutcome::WrongGeneration { store: self.generation });
-                }
-            };
-        let CasRequest { key, applied, tick, capsule, .. } = request;
-        let record = Record { epoch, region, holder, handoff, applied, tick, capsule };
-        tables.put_record(self.id, key, &record)?;
-        self.raise_tick(tables, tick)?;
-        Ok(CasOutcome::Won(record))
+        Ok(Judged::Answered(match judge(self.generation, is_current, witness.as_ref(), &request.claim()) {
+            Verdict::Write(witness) => return Ok(Judged::Writes(witness, found)),
+            Verdict::WonBefore => CasOutcome::Won(found.expect("it names this attempt")),
+            Verdict::Lost => CasOutcome::Lost(found),
+            Verdict::LeaseLost => CasOutcome::LeaseLost,
+            Verdict::WrongGeneration => CasOutcome::WrongGeneration { store: self.generation },
+        }))
     }
 
     fn cas_session<T: Tables>(
@@ -265,6 +284,14 @@ impl World {
         }
         Ok(())
     }
+}
+
+/// What one request of a group comes to, before the others are known.
+enum Judged {
+    /// It would write this over what is there.
+    Writes(Witness, Option<Record>),
+    /// It is answered, whatever the others come to.
+    Answered(CasOutcome),
 }
 
 /// A lease in force or once in force; `H` is who may hold it.

@@ -90,6 +90,8 @@ pub struct StepEnd {
     pub swift: bool,
     /// More than [`CROWD`](super::CROWD) entities of the region want to cross now.
     pub crowded: bool,
+    /// Another one of its group could not be frozen at this step, so nobody of the group is.
+    pub held: bool,
     /// A nonce the machine may use.
     pub fresh_handoff: HandoffId,
 }

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::Holder;
 
+mod group;
 mod streams;
 
 const KEY: EntityKey = EntityKey::Player(PlayerId(7));
@@ -41,6 +42,7 @@ const fn step_near(tick: u64, owner: RegionId, beyond_metres: f64, near: Near) -
         healthy: true,
         swift: true,
         crowded: false,
+        held: false,
         fresh_handoff,
     })
 }

@@ -112,8 +112,9 @@ pub enum Output {
     /// Make this durable in the journal and answer [`Input::Staged`]. It stays there until the entity is in
     /// the journal itself, or a record of a higher epoch is.
     Stage(StagedState),
-    /// Send this to the store; repeated with the same nonce until there is an answer.
-    CasMove(CasRequest),
+    /// Send these to the store in one call, the members of a group or one alone; repeated with the same nonces
+    /// until there is an answer.
+    CasMove(Vec<CasRequest>),
     /// The record is ours: the entity acts here from the tick after `arrival.tick`.
     Activated {
         /// Who.

@@ -4,6 +4,8 @@ use horizon_protocol::link::{Change, Edit, PartChange};
 use super::*;
 use crate::Holder;
 
+mod group;
+
 const KEY: EntityKey = EntityKey::Player(PlayerId(7));
 const A: RegionId = RegionId(0);
 const HOME: RegionId = RegionId(1);
@@ -54,6 +56,7 @@ fn last(tick: u64, base: Option<u64>) -> FinalState {
         overhang_m: 2.5,
         teleport: false,
         full_bytes: 17,
+        group: vec![],
     }
 }
 
@@ -89,7 +92,8 @@ fn words(outputs: &[Output]) -> Vec<String> {
             assert_eq!((staged.key, staged.handoff, staged.epoch), (KEY, H, E));
             format!("stage {}", staged.capsule.part("value").expect("always there")[0])
         }
-        Output::CasMove(request) => {
+        Output::CasMove(call) => {
+            let [request] = &call[..] else { panic!("one alone") };
             assert_eq!((request.guard, request.handoff, request.park), (ME, H, false));
             assert_eq!(request.expect, Some(Expect { epoch: E, region: A }));
             let named = |value: &u8| {

@@ -164,6 +164,7 @@ impl Process {
             healthy: true,
             swift: true,
             crowded: false,
+            held: false,
             fresh_handoff,
         };
         self.source(now, source::Input::StepEnd(step), out);
@@ -307,6 +308,7 @@ impl Process {
                         overhang_m: 3.0,
                         teleport: false,
                         full_bytes: 0,
+                        group: vec![],
                     };
                     (to, RegionToRegion::Final(Box::new(last)))
                 }
@@ -352,8 +354,8 @@ impl Process {
                     self.staging.push(staged);
                     continue;
                 }
-                target::Output::CasMove(request) => {
-                    out.push(Message::Cas(request));
+                target::Output::CasMove(call) => {
+                    out.extend(call.into_iter().map(Message::Cas));
                     continue;
                 }
                 target::Output::Activated { record, capsule, arrival, .. } => {
@@ -372,7 +374,7 @@ impl Process {
 fn keep(guard: LeaseGuard, handoff: HandoffId, epoch: Epoch, tick: Tick, state: &State) -> CasRequest {
     let expect = Some(Expect { epoch, region: guard.region });
     let (applied, capsule) = (state.applied(), Kept::Here(state.capsule().encode()));
-    CasRequest { key: KEY, guard, expect, handoff, applied, tick, capsule, park: false }
+    CasRequest { key: KEY, guard, expect, handoff, applied, tick, capsule, park: false, group: None }
 }
 
 fn offer(me: LeaseGuard, to: RegionId, handoff: HandoffId, epoch: Epoch) -> RegionToRegion {

@@ -1,9 +1,9 @@
 //! Calls from the plugin to the host.
 
-use horizon_model::{EntityId, PlayerId, Pose, Position};
+use horizon_model::{EntityId, PlayerId, Pose, Position, Seat};
 
 use super::{collect, error_of};
-use crate::abi::{self, HostTable, RawClock, RawPlayer, RawPlayerAt, RawPose, Sink, Slice, Status};
+use crate::abi::{self, HostTable, RawClock, RawPlayer, RawPlayerAt, RawPose, RawSeat, Sink, Slice, Status};
 use crate::convert::pose_from_raw;
 use crate::{PluginError, payload};
 
@@ -110,10 +110,29 @@ impl HostRef {
         done(|sink| host!(self.despawn(entity.bits(), sink)))
     }
 
+    pub(crate) fn attach(&self, child: EntityId, parent: EntityId, seat: Seat) -> Result<(), PluginError> {
+        let seat = RawSeat { offset: seat.offset, yaw: seat.yaw };
+        done(|sink| host!(self.attach(child.bits(), parent.bits(), &raw const seat, sink)))
+    }
+
+    pub(crate) fn detach(&self, child: EntityId) -> Result<(), PluginError> {
+        done(|sink| host!(self.detach(child.bits(), sink)))
+    }
+
+    pub(crate) fn parent_of(&self, child: EntityId) -> Option<EntityId> {
+        let mut parent = 0;
+        let status = host!(self.parent_of(child.bits(), &raw mut parent));
+        if status == abi::OK { EntityId::from_bits(parent) } else { None }
+    }
+
+    pub(crate) fn children_of(&self, parent: EntityId) -> Vec<EntityId> {
+        let ((), bytes) = collect(|sink| host!(self.children_of(parent.bits(), sink)));
+        entities(&bytes)
+    }
+
     pub(crate) fn objects(&self, type_name: &str) -> Vec<EntityId> {
         let ((), bytes) = collect(|sink| host!(self.objects(Slice::of(type_name.as_bytes()), sink)));
-        let ids = bytes.as_chunks::<8>().0.iter();
-        ids.filter_map(|id| EntityId::from_bits(u64::from_ne_bytes(*id))).collect()
+        entities(&bytes)
     }
 
     pub(crate) fn players(&self) -> Vec<(PlayerId, EntityId, String)> {
@@ -166,6 +185,12 @@ impl HostRef {
         let names = (Slice::of(namespace.as_bytes()), Slice::of(event.as_bytes()));
         host!(self.emit_plugin(names.0, names.1, Slice::of(messagepack)));
     }
+}
+
+/// An array of raw ids.
+fn entities(bytes: &[u8]) -> Vec<EntityId> {
+    let ids = bytes.as_chunks::<8>().0.iter();
+    ids.filter_map(|id| EntityId::from_bits(u64::from_ne_bytes(*id))).collect()
 }
 
 /// Runs a call that answers a status and, where it fails, a text.

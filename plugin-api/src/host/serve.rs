@@ -6,10 +6,10 @@
 use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use horizon_model::EntityId;
+use horizon_model::{EntityId, Seat};
 
 use super::{Emitted, Frame, HostError};
-use crate::abi::{self, HostTable, RawClock, RawPlayer, RawPlayerAt, RawPose, Sink, Slice, Status};
+use crate::abi::{self, HostTable, RawClock, RawPlayer, RawPlayerAt, RawPose, RawSeat, Sink, Slice, Status};
 use crate::boundary::{bytes, put, text};
 use crate::convert::pose_from_raw;
 use crate::payload;
@@ -38,6 +38,10 @@ pub(super) fn table(context: *mut c_void) -> HostTable {
         set_field,
         spawn,
         despawn,
+        attach,
+        detach,
+        parent_of,
+        children_of,
         objects,
         players,
         players_within,
@@ -268,6 +272,52 @@ unsafe extern "C" fn spawn(
 unsafe extern "C" fn despawn(context: *mut c_void, bits: u64, reply: Sink) -> Status {
     // SAFETY: as said above.
     unsafe { answer(context, reply, |frame| frame.world.despawn(entity(bits)?)) }
+}
+
+unsafe extern "C" fn attach(
+    context: *mut c_void,
+    child: u64,
+    parent: u64,
+    seat: *const RawSeat,
+    reply: Sink,
+) -> Status {
+    // SAFETY: as said above.
+    unsafe {
+        let RawSeat { offset, yaw } = *seat;
+        answer(context, reply, |frame| {
+            frame.world.attach(entity(child)?, entity(parent)?, Seat { offset, yaw })
+        })
+    }
+}
+
+unsafe extern "C" fn detach(context: *mut c_void, child: u64, reply: Sink) -> Status {
+    // SAFETY: as said above.
+    unsafe { answer(context, reply, |frame| frame.world.detach(entity(child)?)) }
+}
+
+unsafe extern "C" fn parent_of(context: *mut c_void, child: u64, out: *mut u64) -> Status {
+    // SAFETY: as said above.
+    unsafe {
+        match with(context, None, |frame| entity(child).ok().and_then(|id| frame.world.parent_of(id))) {
+            Some(parent) => {
+                *out = parent.bits();
+                abi::OK
+            }
+            None => abi::UNKNOWN,
+        }
+    }
+}
+
+unsafe extern "C" fn children_of(context: *mut c_void, parent: u64, reply: Sink) {
+    // SAFETY: as said above.
+    unsafe {
+        with(context, (), |frame| {
+            let children = entity(parent).map(|parent| frame.world.children_of(parent));
+            for child in children.into_iter().flatten() {
+                put(reply, &child.bits().to_ne_bytes());
+            }
+        });
+    }
 }
 
 unsafe extern "C" fn objects(context: *mut c_void, type_name: Slice, reply: Sink) {

@@ -3,7 +3,7 @@
 //! The region implements [`HostWorld`]; the plugin host calls it while a handler runs, from the
 //! tick thread and nowhere else. Nothing here blocks and nothing calls back into a plugin.
 
-use horizon_model::{EntityId, PlayerId, Pose, Position, Tick};
+use horizon_model::{EntityId, PlayerId, Pose, Position, Seat, Tick};
 
 /// The region as plugins see it: what it owns, and what it knows of its neighbours.
 ///
@@ -73,6 +73,28 @@ pub trait HostWorld {
     ///
     /// [`HostError::Unknown`], [`HostError::NotOwned`], or [`HostError::Invalid`] for a player.
     fn despawn(&mut self, entity: EntityId) -> Result<(), HostError>;
+
+    /// Attaches an entity to another one: it is moved by that one from now on, and crosses borders with it. If
+    /// another region owns the parent, the child goes there first.
+    ///
+    /// # Errors
+    ///
+    /// [`HostError::Unknown`], [`HostError::NotOwned`] for a child that is not ours, or [`HostError::Invalid`]
+    /// where the group would be too large or attached to itself.
+    fn attach(&mut self, child: EntityId, parent: EntityId, seat: Seat) -> Result<(), HostError>;
+
+    /// Takes an entity off what it is attached to, or on its way to. Harmless where there is nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`HostError::Unknown`] or [`HostError::NotOwned`].
+    fn detach(&mut self, child: EntityId) -> Result<(), HostError>;
+
+    /// What an owned entity is attached to.
+    fn parent_of(&self, child: EntityId) -> Option<EntityId>;
+
+    /// What is attached to an owned entity directly, in order of ids.
+    fn children_of(&self, parent: EntityId) -> Vec<EntityId>;
 
     /// The owned objects of a type, in order of their ids.
     fn objects(&self, type_name: &str) -> Vec<EntityId>;

@@ -132,6 +132,14 @@ fn claim(cx: &mut Ctx, from: PlayerId, sample: &MovementSample, max_mps: f64) ->
     let (now, here) = (cx.tick(), cx.pose(from).ok_or(PluginError::Unknown)?);
     let mut window =
         cx.component::<Window>(from)?.unwrap_or_else(|| Window::starting(now, here.position.metres()));
+    if cx.parent_of(from).is_some() {
+        // A vehicle moves the player, who goes on from wherever that is.
+        return if window.is_stale(now) {
+            cx.set_component(from, &Window::starting(now, here.position.metres()))
+        } else {
+            Ok(())
+        };
+    }
     let position = Position::from_metres(sample.position);
     let claimed = position
         .map(|position| Pose { position, velocity: limited(sample.velocity, max_mps), yaw: sample.yaw })

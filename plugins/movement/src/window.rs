@@ -62,6 +62,11 @@ impl Window {
         Self { anchors: vec![Anchor(tick, metres)], corrected: None }
     }
 
+    /// Whether the newest anchor is older than the time between two.
+    pub fn is_stale(&self, now: Tick) -> bool {
+        self.anchors.last().is_none_or(|newest| now.saturating_since(newest.0) >= ANCHOR_TICKS)
+    }
+
     /// Judges the claim to have been at `metres` at `tick`, and remembers it if it is accepted.
     pub fn judge(&mut self, now: Tick, tick: Tick, metres: [f64; 3], max_mps: f64) -> Verdict {
         let Some(Anchor(newest, _)) = self.anchors.last() else {

@@ -22,7 +22,7 @@ pub use object::{
     CriticalField, DetailedField, FieldCodec, FieldError, FieldValue, GorcObject, HeadingValue, PoseValue,
     PositionValue, VelocityValue,
 };
-pub use pose::Pose;
+pub use pose::{Pose, Seat};
 pub use schema::{Channel, ChannelSpec, FieldSpec, ObjectSchema, ObjectTypeId, SchemaError};
 pub use space::{CELL_METRES, Cell, Position};
 pub use tick::{TICKS_PER_SECOND, Tick, TickRate, TickRateError};

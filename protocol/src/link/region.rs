@@ -157,6 +157,9 @@ pub struct FinalState {
     pub teleport: bool,
     /// Bytes of complete pre-sync so far.
     pub full_bytes: u32,
+    /// The attempts of its group, this one among them, the same in each of them: all are committed or none is.
+    /// Empty for whoever travels alone.
+    pub group: Vec<HandoffId>,
 }
 
 /// What a region looks at in its neighbour: its cells and everything it owns beyond them.

@@ -33,6 +33,8 @@ pub(super) struct Crossing {
     pub(super) wishes: Vec<Wish>,
     /// The store would take its capsule. One that grew too large stays where it is.
     pub(super) fits: bool,
+    /// The attempts of all that were frozen with it, itself included; empty for one alone.
+    pub(super) group: Vec<HandoffId>,
     /// Whether the store has a record of it. Resting objects have none until they first near a border.
     pub(super) recorded: Recorded,
 }
@@ -73,6 +75,7 @@ impl Region {
             frozen: None,
             wishes: Vec::new(),
             fits: true,
+            group: Vec::new(),
             recorded,
         };
         self.crossings.insert(id, crossing);

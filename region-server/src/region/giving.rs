@@ -4,16 +4,15 @@ use std::sync::Arc;
 
 use gorc::LeaveReason;
 use horizon_handoff::mutant::Mutant;
-use horizon_handoff::source::{self, Near, StepEnd};
+use horizon_handoff::source;
 use horizon_handoff::{Capsule, CasOutcome, CasRequest, Expect, Kept, MAX_CAPSULE_BYTES};
 use horizon_model::{EntityId, Epoch, HandoffId, RegionId, Tick, WorkerId};
 use horizon_protocol::link::{
     EntityKey, FinalState, Lane, Offer, PresyncState, RegionToEdge, RegionToRegion,
 };
-use tracing::{error, info, trace, warn};
+use tracing::{error, info, warn};
 
 use super::crossing::{Frozen, Recorded, Wish, observer_of};
-use super::report::is_moving;
 use super::{Output, Region};
 use crate::fault;
 use crate::journal::Gone;
@@ -33,14 +32,16 @@ impl Region {
         let Some(id) = self.world.owned_by_key(key) else {
             return;
         };
-        if self.ensure_recorded(id) {
-            let handoff = self.nonces.fresh();
-            self.feed_source(id, source::Input::Prepare { target, handoff });
+        for member in self.world.group_of(id) {
+            if self.ensure_recorded(member) {
+                let handoff = self.nonces.fresh();
+                self.feed_source(member, source::Input::Prepare { target, handoff });
+            }
         }
     }
 
     /// An object gets its first record when it first nears a border; until then nothing is offered.
-    fn ensure_recorded(&mut self, id: EntityId) -> bool {
+    pub(super) fn ensure_recorded(&mut self, id: EntityId) -> bool {
         let Some(crossing) = self.crossings.get_mut(&id) else {
             return false;
         };
@@ -79,11 +80,12 @@ impl Region {
             tick: entity.stepped,
             capsule: Kept::Here(capsule.encode()),
             park,
+            group: None,
         })
     }
 
     /// What plugins have spawned is owned from its first step on, without a record.
-    fn own_spawned_objects(&mut self) {
+    pub(super) fn own_spawned_objects(&mut self) {
         let entities = self.world.entities.values();
         let spawned: Vec<_> = entities
             .filter(|entity| {
@@ -94,70 +96,6 @@ impl Region {
         for (id, key) in spawned {
             self.own(id, key, Epoch::ZERO, Recorded::No);
         }
-    }
-
-    /// Tells every owner's machine that the step is complete.
-    pub(super) fn step_handoffs(&mut self, tick: Tick) {
-        let crossing = source::freeze_timeout(self.config.rate.step()) * 3;
-        let certain = self.keeper.may_hand_over(self.now, crossing) || self.lacks(Mutant::CrossesDegraded);
-        let healthy = !self.is_leaving() && certain;
-        let current = self.durable >= self.last_recorded;
-        self.own_spawned_objects();
-        let mut frozen = self.crossings.values().filter(|crossing| crossing.source.is_frozen()).count();
-        let crowded = self.waiting_to_cross() > source::CROWD;
-        let neighbours = self.linked_neighbours();
-        let ids: Vec<EntityId> = self.crossings.keys().copied().collect();
-        for id in ids {
-            let Some(entity) = self.world.entities.get(&id) else {
-                continue;
-            };
-            let (pose, parked) = (entity.pose, entity.parked);
-            if parked {
-                continue;
-            }
-            // A player may start at any moment; an object at rest is moved by somebody, and then it moves.
-            let near = if entity.player.is_some() || is_moving(&pose) {
-                let neighbours = neighbours.iter().copied();
-                Near::around(&self.world.map, self.world.region, neighbours, &pose.position)
-            } else {
-                Near::NOBODY
-            };
-            let owner = self.world.map.owner_of(&pose.position);
-            let beyond_metres = self.world.beyond_metres(&pose);
-            if (beyond_metres > 0.0 || !near.is_empty()) && !self.ensure_recorded(id) {
-                continue;
-            }
-            let fresh_handoff = self.nonces.fresh();
-            let step_ticks = self.config.rate.step();
-            let healthy = healthy && self.crossings.get(&id).is_some_and(|crossing| crossing.fits);
-            let swift = current && frozen < source::MAX_FROZEN;
-            let step = StepEnd {
-                tick,
-                step_ticks,
-                owner,
-                beyond_metres,
-                near,
-                healthy,
-                swift,
-                crowded,
-                fresh_handoff,
-            };
-            let stood = self.crossings.get(&id).is_some_and(|crossing| crossing.source.is_frozen());
-            self.feed_source(id, source::Input::StepEnd(step));
-            let Some(crossing) = self.crossings.get(&id) else { continue };
-            frozen += usize::from(crossing.source.is_frozen() && !stood);
-            if beyond_metres >= source::CROSSING_METRES && crossing.source.is_owner() {
-                trace!(%id, beyond_metres, healthy, source = ?crossing.source, "waits beyond the border");
-            }
-        }
-        self.run_timeouts();
-    }
-
-    /// Entities that act here and stand where another region is to have them.
-    fn waiting_to_cross(&self) -> usize {
-        let entities = self.world.entities.values();
-        let acting = entities.filter(|entity| !entity.frozen && !entity.parked);
-        acting.filter(|entity| self.world.beyond_metres(&entity.pose) >= source::CROSSING_METRES).count()
     }
 
     /// The journal is durable up to `tick`: frozen entities may go.
@@ -174,7 +112,7 @@ impl Region {
     }
 
     /// Regions next to this one that an offer would reach.
-    fn linked_neighbours(&self) -> Vec<RegionId> {
+    pub(super) fn linked_neighbours(&self) -> Vec<RegionId> {
         let around = self.world.map.neighbours_within(self.world.region, source::RELEASE_METRES);
         around.into_iter().filter(|region| self.worker_of(*region).is_some()).collect()
     }
@@ -399,6 +337,7 @@ impl Region {
             overhang_m: frozen.overhang_m,
             teleport: frozen.teleport,
             full_bytes: crossing.full_bytes,
+            group: crossing.group.clone(),
         };
         self.send_region(to, RegionToRegion::Final(Box::new(last)));
     }

@@ -96,6 +96,9 @@ impl Region {
             &CoreEvent::PlayerDisconnected(PlayerDisconnectedEvent { player_id: player, entity: id }),
         );
         self.deliver_effects();
+        // Whoever leaves the world leaves alone.
+        self.world.unlink_children(id);
+        self.world.unlink(id);
         let handoff = self.nonces.fresh();
         let Some(request) = self.claim(id, Some(expect), handoff, true) else {
             return;

@@ -13,6 +13,7 @@
 
 mod crossing;
 mod giving;
+mod groups;
 mod input;
 mod leaving;
 mod neighbour;

@@ -151,5 +151,6 @@ pub(super) fn farewell(
         tick,
         capsule: Kept::Here(Capsule::new().encode()),
         park: true,
+        group: None,
     }
 }

@@ -148,6 +148,7 @@ impl Recovery {
                 tick: record.tick.max(self.state.tick),
                 capsule: Kept::Here(capsule.encode()),
                 park: false,
+                group: None,
             });
             self.claims.push(Claim { key: *key, epoch: record.epoch, capsule: Some(capsule) });
         }

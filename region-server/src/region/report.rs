@@ -27,6 +27,8 @@ pub struct Stats {
     pub frame_bytes: u64,
     /// Entities that arrived by handoff.
     pub arrivals: u64,
+    /// Members of groups that acted here without what they are attached to. A group is never split, so none.
+    pub groups_split: u64,
     /// Bytes of names and parts in pre-sync.
     pub presync_bytes: u64,
     /// Players who joined here.

@@ -255,6 +255,7 @@ impl Region {
             tick: entity.stepped,
             capsule: Kept::Here(entity.durable_capsule(names).encode()),
             park: false,
+            group: None,
         };
         self.out.push(Output::Cas(vec![request]));
         let stage = Stage::Claim { handoff, entity: Box::new(entity), brand_new };

@@ -22,6 +22,7 @@ impl Region {
             return;
         }
         self.world.tick = tick;
+        self.world.attach_arrivals();
         let players: Vec<(PlayerId, EntityId)> =
             self.world.players.iter().map(|(player, id)| (*player, *id)).collect();
         for (player, id) in players {
@@ -42,6 +43,7 @@ impl Region {
         self.run_timers(tick);
         // What these handlers spawned or despawned belongs to this tick, with the messages they sent.
         self.settle_objects();
+        self.place_children();
 
         self.expire_ghosts();
         self.refresh_hull();

@@ -61,7 +61,7 @@ impl Region {
             }
             target::Output::Shadow { key, entity, capsule, .. } => self.shadow(key, entity, &capsule),
             target::Output::Stage(state) => self.out.push(Output::Stage(state)),
-            target::Output::CasMove(request) => self.out.push(Output::Cas(vec![request])),
+            target::Output::CasMove(call) => self.out.push(Output::Cas(call)),
             target::Output::Activated { key, record, capsule, arrival } => {
                 self.activate(key, &record, &capsule, arrival);
             }

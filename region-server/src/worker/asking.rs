@@ -38,7 +38,11 @@ impl Asking {
             bytes += request.capsule.bytes();
             before == 0 || bytes <= MAX_BYTES
         });
-        let count = fitting.count();
+        let mut count = fitting.count();
+        // A group is asked for at once, at the cost of a longer call.
+        while count < self.waiting.len() && self.waiting[count - 1].stands_with(&self.waiting[count]) {
+            count += 1;
+        }
         self.under_way = true;
         Some(self.waiting.drain(..count).collect())
     }
@@ -62,6 +66,7 @@ mod tests {
             tick: Tick(1),
             capsule: Kept::Here(vec![0; bytes]),
             park: false,
+            group: None,
         }
     }
 
@@ -81,6 +86,18 @@ mod tests {
         assert_eq!(call(&mut asking), [2, 3, 4]);
         asking.answered();
         assert_eq!(asking.next_call(), None);
+    }
+
+    #[test]
+    fn a_group_is_never_cut() {
+        let mut asking = Asking::default();
+        let group = |group| move |n| CasRequest { group: Some(HandoffId(group)), ..request(n, 1) };
+        asking.add((0..MAX_REQUESTS as u128 - 1).map(|n| request(n, 1)).collect());
+        asking.add((2000..2003).map(group(1)).collect());
+        asking.add((3000..3002).map(group(2)).collect());
+        assert_eq!(call(&mut asking).last(), Some(&2002));
+        asking.answered();
+        assert_eq!(call(&mut asking), [3000, 3001]);
     }
 
     #[test]

@@ -14,6 +14,7 @@ pub(crate) struct WorkerMetrics {
     pub(super) frames: Counter,
     pub(super) frame_bytes: Counter,
     pub(super) arrivals: Counter,
+    pub(super) groups_split: Counter,
     pub(super) cas_calls: Counter,
     pub(super) cas_requests: Counter,
     pub(super) tick: Gauge,
@@ -47,6 +48,10 @@ impl WorkerMetrics {
             frame_bytes: metrics
                 .counter("region_state_bytes", "Bytes of state frames before the edge's header"),
             arrivals: metrics.counter("region_arrivals", "Entities that arrived by handoff"),
+            groups_split: metrics.counter(
+                "region_groups_split",
+                "Members of groups that acted without what they are attached to: a defect",
+            ),
             cas_calls: metrics.counter("region_cas_calls", "Calls of the store with compare-and-sets"),
             cas_requests: metrics.counter("region_cas_requests", "Compare-and-sets in them"),
             tick: metrics.gauge("region_tick", "World tick of the last step"),

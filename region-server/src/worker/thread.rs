@@ -428,6 +428,7 @@ impl Ticker {
         metrics.frame_bytes.inc_by(stats.frame_bytes - self.counted.2);
         self.counted = (stats.overruns, stats.frames, stats.frame_bytes);
         metrics.arrivals.inc_by(stats.arrivals.saturating_sub(metrics.arrivals.get()));
+        metrics.groups_split.inc_by(stats.groups_split.saturating_sub(metrics.groups_split.get()));
         metrics.tick.set(i64::try_from(tick.0).unwrap_or(i64::MAX));
         let now = self.now();
         for (edge, (sender, seen)) in &mut self.edges {

@@ -9,6 +9,8 @@ use horizon_model::{EntityId, Epoch, ObjectTypeId, Pose, RegionId, Tick};
 use horizon_protocol::link::{EntityKey, Part};
 use rkyv::{Archive, Deserialize, Serialize};
 
+use super::Parent;
+
 /// Names of parts. They are part of the format: never renamed.
 mod part {
     pub(super) const CORE: &str = "core";
@@ -20,6 +22,7 @@ mod part {
     pub(super) const MOVES: &str = "moves";
     pub(super) const STREAM: &str = "stream";
     pub(super) const VIEW: &str = "view";
+    pub(super) const PARENT: &str = "parent";
     pub(super) const COMPONENT: &str = "c/";
     pub(super) const FIELD: &str = "f/";
 }
@@ -119,6 +122,8 @@ pub struct Entity {
     pub fields: Vec<Option<Vec<u8>>>,
     /// For avatars.
     pub player: Option<Box<PlayerState>>,
+    /// What it is attached to, or on its way to.
+    pub parent: Option<Parent>,
     /// It is being saved to leave the world.
     pub parked: bool,
     /// Its handoff is being decided: nothing may change it.
@@ -212,6 +217,7 @@ impl Entity {
             components: BTreeMap::new(),
             fields: vec![None; fields],
             player: None,
+            parent: None,
             parked: false,
             frozen: false,
             dirty: BTreeSet::new(),
@@ -229,6 +235,11 @@ impl Entity {
     /// Notes that a field changed.
     pub fn touch_field(&mut self, name: &str) {
         self.dirty.insert(format!("{}{name}", part::FIELD));
+    }
+
+    /// Notes that it was attached or taken off.
+    pub fn touch_parent(&mut self) {
+        self.dirty.insert(part::PARENT.into());
     }
 
     /// Notes that the pose changed in a way that recovery must not miss.
@@ -261,6 +272,9 @@ impl Entity {
         let mut capsule = Capsule::new();
         capsule.insert(part::CORE, bytes(&Core { id: self.id, type_id: self.type_id }));
         capsule.insert(part::POSE, bytes(&PosePart { pose: self.pose, stepped: self.stepped }));
+        if let Some(parent) = &self.parent {
+            capsule.insert(part::PARENT, bytes(parent));
+        }
         for (name, value) in &self.components {
             capsule.insert(format!("{}{name}", part::COMPONENT), value.clone());
         }
@@ -309,6 +323,7 @@ impl Entity {
         }
         match (name, self.player.as_deref()) {
             (part::POSE, _) => Some(bytes(&PosePart { pose: self.pose, stepped: self.stepped })),
+            (part::PARENT, _) => self.parent.as_ref().map(bytes),
             (part::SESSION, Some(player)) => Some(player.session.encode()),
             (part::INPUTS, Some(player)) => Some(player.applied().to_le_bytes().to_vec()),
             (part::TAIL, Some(player)) => Some(Self::tail_part(player)),
@@ -359,6 +374,9 @@ impl Entity {
             {
                 entity.fields[index] = Some(value.clone());
             }
+        }
+        if capsule.part(part::PARENT).is_some() {
+            entity.parent = Some(read(capsule, part::PARENT)?);
         }
         let mut view = None;
         if matches!(key, EntityKey::Player(_)) {

@@ -1,6 +1,6 @@
 //! The world as plugins see it.
 
-use horizon_model::{EntityId, PlayerId, Pose, Position, TICKS_PER_SECOND, Tick};
+use horizon_model::{EntityId, PlayerId, Pose, Position, Seat, TICKS_PER_SECOND, Tick};
 use horizon_protocol::link::EntityKey;
 
 use super::{Effect, Entity, MAX_COMPONENTS_BYTES, World};
@@ -14,7 +14,7 @@ const MAX_FIELD_BYTES: usize = 1024;
 const MAX_EVENT_BYTES: usize = 8 * 1024;
 
 impl World {
-    fn changeable(&mut self, id: EntityId) -> Result<&mut Entity, HostError> {
+    pub(super) fn changeable(&mut self, id: EntityId) -> Result<&mut Entity, HostError> {
         let ghost = self.ghosts.contains_key(&id);
         match self.entities.get_mut(&id) {
             Some(entity) if !entity.frozen => Ok(entity),
@@ -75,6 +75,11 @@ impl HostWorld for World {
             return Err(HostError::Invalid("a pose has finite numbers only".into()));
         }
         let entity = self.changeable(entity)?;
+        if entity.parent.is_some_and(|parent| parent.attached) {
+            return Err(HostError::Invalid(
+                "it is attached to something that moves it; detach it first".into(),
+            ));
+        }
         entity.pose = pose;
         entity.snap |= snap;
         if snap {
@@ -159,9 +164,28 @@ impl HostWorld for World {
             return Err(HostError::Invalid("players leave by themselves".into()));
         }
         let key = held.key;
+        self.unlink_children(entity);
         self.remove(entity, gorc::LeaveReason::Gone);
         self.despawned.push((entity, key));
         Ok(())
+    }
+
+    fn attach(&mut self, child: EntityId, parent: EntityId, seat: Seat) -> Result<(), HostError> {
+        self.link(child, parent, seat)
+    }
+
+    fn detach(&mut self, child: EntityId) -> Result<(), HostError> {
+        self.changeable(child)?;
+        self.unlink(child);
+        Ok(())
+    }
+
+    fn parent_of(&self, child: EntityId) -> Option<EntityId> {
+        self.attached_to(child)
+    }
+
+    fn children_of(&self, parent: EntityId) -> Vec<EntityId> {
+        World::children_of(self, parent)
     }
 
     fn objects(&self, type_name: &str) -> Vec<EntityId> {

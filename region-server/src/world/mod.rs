@@ -2,6 +2,7 @@
 
 mod entity;
 mod host;
+mod parents;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,6 +13,7 @@ use horizon_model::{
 use horizon_protocol::link::EntityKey;
 
 pub use entity::{Entity, MAX_COMPONENTS_BYTES, PendingInput, PlayerState, RestoreError, WaitingEvent};
+pub use parents::Parent;
 
 /// A read-only copy of an entity that another region owns.
 #[derive(Debug, Clone)]
@@ -89,6 +91,8 @@ pub struct World {
     pub minted: u32,
     /// What this region owns, by id.
     pub entities: BTreeMap<EntityId, Entity>,
+    /// Owned entities that are attached to something, or on their way to it.
+    children: BTreeSet<EntityId>,
     /// Avatars owned here.
     pub players: BTreeMap<PlayerId, EntityId>,
     /// What others own, by id.
@@ -133,6 +137,7 @@ impl World {
             tick: Tick::default(),
             minted: 0,
             entities: BTreeMap::new(),
+            children: BTreeSet::new(),
             players: BTreeMap::new(),
             ghosts: BTreeMap::new(),
             ghost_players: BTreeMap::new(),
@@ -194,12 +199,16 @@ impl World {
             fields: entity.fields.clone(),
         });
         self.gorc.set_ghost(entity.id, false);
+        if entity.parent.is_some() {
+            self.children.insert(entity.id);
+        }
         self.entities.insert(entity.id, entity);
     }
 
     /// Turns an owned entity into a ghost of the region that owns it now.
     pub fn release(&mut self, id: EntityId, to: RegionId) -> Option<Entity> {
         let entity = self.entities.remove(&id)?;
+        self.children.remove(&id);
         let player = self.forget_player(&entity);
         self.ghosts.insert(
             id,
@@ -223,6 +232,7 @@ impl World {
     /// Takes an owned entity out of the world for good.
     pub fn remove(&mut self, id: EntityId, reason: LeaveReason) -> Option<Entity> {
         let entity = self.entities.remove(&id)?;
+        self.children.remove(&id);
         self.forget_player(&entity);
         self.gorc.despawn(id, reason);
         Some(entity)

@@ -24,6 +24,7 @@ use crate::references::{References, Sighting};
 
 mod clock;
 mod edge;
+mod groups;
 mod load;
 mod posts;
 mod relief;
@@ -92,6 +93,8 @@ pub(crate) struct Harness {
     pub(crate) rough_posts: bool,
     /// A disk that says it has staged states which it has not.
     pub(crate) forgetful_disk: bool,
+    /// A store that writes the members of a group one after the other.
+    pub(crate) one_by_one: bool,
     /// Kill the next target of a handoff at this moment, and which region that was.
     pub(crate) kill_target_at: Option<Moment>,
     pub(crate) killed_target: Option<RegionId>,
@@ -169,6 +172,7 @@ impl Harness {
             lying_disk: false,
             rough_posts: false,
             forgetful_disk: false,
+            one_by_one: false,
             kill_target_at: None,
             killed_target: None,
             has_killed: false,
@@ -261,21 +265,6 @@ impl Harness {
                 next,
             },
         );
-    }
-
-    /// Tells all regions of all placements, and links all pairs.
-    fn announce(&mut self) {
-        let placements: Vec<Placement> = self.running.values().map(|held| held.placement.clone()).collect();
-        let ids: Vec<RegionId> = self.running.keys().copied().collect();
-        for id in ids {
-            let held = self.running.get_mut(&id).expect("running");
-            for placement in placements.iter().filter(|placement| placement.region != id) {
-                held.region.handle(self.now, Input::WorkerUp(placement.worker));
-            }
-            let regions = EdgeToRegion::Regions(placements.clone());
-            held.region.handle(self.now, Input::Edge(EDGE, Box::new(regions)));
-            self.perform(id);
-        }
     }
 
     /// A player joins at `at` metres.
@@ -459,6 +448,9 @@ impl Harness {
                     }
                     let at = self.lane(5, id.0, id.0, self.delays.disk);
                     self.plan(at, Happening::ToRegion(id, lease.epoch, Input::Staged(vec![handoff])));
+                }
+                Output::Cas(requests) if self.one_by_one && requests.len() > 1 => {
+                    self.cas_one_by_one(id, requests)
                 }
                 Output::Cas(requests) => {
                     let moves = requests.iter().any(trail::moves);

@@ -10,6 +10,7 @@ mod client;
 mod harness;
 mod load;
 mod references;
+mod rides;
 mod sequence;
 mod silence;
 

@@ -78,8 +78,12 @@ pub(super) fn encode(request: &Request, env: &Env) -> Call {
             call
         }
         Request::Cas(batch) => {
-            let arguments = batch.iter().flat_map(|request| [row(request), state(&request.capsule)]);
-            Call { script: Script::Cas, arguments: arguments.collect() }
+            let mut arguments = Vec::with_capacity(2 * batch.len());
+            for (at, request) in batch.iter().enumerate() {
+                let joined = batch.get(at + 1).is_some_and(|next| request.stands_with(next));
+                arguments.extend([row(request, joined), state(&request.capsule)]);
+            }
+            Call { script: Script::Cas, arguments }
         }
         Request::Owned(region) => Call::read("owned", &region.to_string()),
         Request::Session(player) => Call::read("session", &player.to_string()),
@@ -229,9 +233,9 @@ fn state(kept: &Kept) -> Vec<u8> {
     }
 }
 
-/// The fixed part of a compare-and-set, as `cas.lua` reads it.
-fn row(request: &CasRequest) -> Vec<u8> {
-    let CasRequest { key, guard, expect, handoff, applied, tick, park, capsule } = request;
+/// The fixed part of a compare-and-set, as `cas.lua` reads it. With `joined` it stands with the next one.
+fn row(request: &CasRequest, joined: bool) -> Vec<u8> {
+    let CasRequest { key, guard, expect, handoff, applied, tick, park, capsule, group: _ } = request;
     let mut row = Vec::with_capacity(96);
     row.extend(guard.region.0.to_be_bytes());
     row.extend(guard.worker.0.to_be_bytes());
@@ -244,6 +248,7 @@ fn row(request: &CasRequest) -> Vec<u8> {
     row.extend(handoff.0.to_be_bytes());
     row.extend(applied.to_be_bytes());
     row.extend(tick.0.to_be_bytes());
+    row.push(u8::from(joined));
     row.extend(name(*key).into_bytes());
     row
 }

@@ -76,6 +76,7 @@ fn cas() -> impl Strategy<Value = CasRequest> {
             tick: Tick(tick),
             capsule,
             park,
+            group: None,
         }
     })
 }

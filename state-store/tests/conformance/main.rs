@@ -1,4 +1,4 @@
-//! One suite for every store: rows C1 to C16, each against the memory, the file, the socket and a real
+//! One suite for every store: rows C1 to C17, each against the memory, the file, the socket and a real
 //! `redis-server`, where one is installed.
 
 mod fixture;
@@ -54,6 +54,7 @@ suite! {
     c16_histories_are_linearizable,
     c16_a_stale_copy_is_found,
     c14_owned_is_consistent_under_moves,
+    c17_a_group_is_written_whole_or_not_at_all,
     a_lease_outlives_a_restart_for_its_whole_length,
     sessions_are_a_table_of_their_own,
     the_director_is_one_edge,

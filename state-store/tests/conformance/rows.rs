@@ -1,5 +1,7 @@
 //! What every store promises.
 
+mod batches;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -16,6 +18,7 @@ use tokio::task::JoinSet;
 use crate::fixture::{Fixture, WORLD};
 pub(crate) use crate::generations::*;
 pub(crate) use crate::linearizable::*;
+pub(crate) use batches::*;
 
 pub(crate) const TTL: Duration = Duration::from_millis(2000);
 pub(crate) const A: RegionId = RegionId(1);
@@ -38,6 +41,7 @@ pub(crate) fn first(key: EntityKey, lease: &Lease, handoff: u128) -> CasRequest 
         tick: Tick(60),
         capsule: Kept::Here(b"capsule".to_vec()),
         park: false,
+        group: None,
     }
 }
 
@@ -321,59 +325,6 @@ pub(crate) async fn c13_capsule_sizes<F: Fixture>(fixture: &mut F) {
     let request = CasRequest { capsule, ..first(player(9), &mine, 1) };
     assert_eq!(cas(&store, request).await, CasOutcome::TooLarge { max_bytes: MAX_CAPSULE_BYTES });
     assert_eq!(store.record(player(9)).await, Ok(None));
-}
-
-pub(crate) async fn c14_owned_is_consistent_under_moves<F: Fixture>(fixture: &mut F) {
-    const KEYS: u128 = 1000;
-    let store = fixture.open(WORLD).await;
-    let (a, b) = (lease(&store, A, ANNA).await, lease(&store, B, BERT).await);
-    let batch = (0..KEYS).map(|id| first(player(id), &a, id + 1)).collect();
-    let start: Vec<_> = store.cas(batch).await.expect("answers").into_iter().map(won).collect();
-    assert_eq!(store.owned(A).await.expect("answers").len() as u128, KEYS);
-    // Four movers carry a quarter each to B, half of that back, and park every tenth there.
-    let mut movers = JoinSet::new();
-    for quarter in 0..4 {
-        let store = fixture.open(WORLD).await;
-        let mine: Vec<_> = (0..KEYS).zip(start.clone()).skip(quarter * 250).take(250).collect();
-        movers.spawn(async move {
-            for chunk in mine.chunks(25) {
-                let there = chunk.iter().map(|(id, record)| after(record, player(*id), &b, (1 << 64) | id));
-                let there: Vec<_> =
-                    store.cas(there.collect()).await.expect("answers").into_iter().map(won).collect();
-                let half = chunk.iter().zip(there).filter(|((id, _), _)| id % 2 == 0);
-                let back = half.map(|((id, _), record)| CasRequest {
-                    park: id % 10 == 0,
-                    ..after(&record, player(*id), &a, (2 << 64) | id)
-                });
-                store
-                    .cas(back.collect())
-                    .await
-                    .expect("answers")
-                    .into_iter()
-                    .for_each(|outcome| drop(won(outcome)));
-            }
-        });
-    }
-    // Whatever is listed at any moment was true at one moment: no key twice, no epoch from later.
-    while !movers.is_empty() {
-        let (in_a, in_b) = (store.owned(A).await.expect("answers"), store.owned(B).await.expect("answers"));
-        assert!(in_a.is_sorted() && in_b.is_sorted());
-        for (key, epoch) in in_a.iter().chain(&in_b) {
-            let record = store.record(*key).await.expect("answers").expect("known");
-            assert!(record.epoch >= *epoch, "{key:?} was listed at {epoch}, and is {}", record.epoch);
-        }
-        while let Some(done) = movers.try_join_next() {
-            done.expect("no mover panics");
-        }
-    }
-    for (region, expected) in [(A, KEYS / 2 - KEYS / 10), (B, KEYS / 2)] {
-        let owned = store.owned(region).await.expect("answers");
-        assert_eq!(owned.len() as u128, expected);
-        for (key, epoch) in owned {
-            let record = store.record(key).await.expect("answers").expect("known");
-            assert_eq!((record.region, record.epoch, record.holder.is_some()), (region, epoch, true));
-        }
-    }
 }
 
 pub(crate) async fn a_lease_outlives_a_restart_for_its_whole_length<F: Fixture>(fixture: &mut F) {

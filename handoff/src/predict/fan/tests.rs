@@ -41,7 +41,7 @@ impl Body {
     fn every_point(&self) -> Option<BTreeMap<RegionId, [u8; STEPS + 1]>> {
         let (points, [x, y, z]) = (self.points(), self.position.metres());
         let mut entries = BTreeMap::new();
-        for arc in 0..ARCS {
+        for (arc, weight) in WEIGHTS.into_iter().enumerate().take(ARCS) {
             let mut seen = vec![self.home];
             for step in 0..=STEPS {
                 let [dx, dy] = points.on(arc, step).map(f64::from);
@@ -53,7 +53,7 @@ impl Body {
                 let Some(region) = owner.filter(|region| !seen.contains(region)) else { continue };
                 if seen.len() <= PER_ARC as usize {
                     seen.push(region);
-                    entries.entry(region).or_insert([0; STEPS + 1])[step] += WEIGHTS[arc];
+                    entries.entry(region).or_insert([0; STEPS + 1])[step] += weight;
                 }
             }
         }

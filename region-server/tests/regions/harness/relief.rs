@@ -6,7 +6,7 @@ use horizon_region_server::journal::{Snapshot, Staged};
 use horizon_region_server::region::Input;
 use horizon_state_store::Request;
 
-use super::{Harness, Running};
+use super::{EDGE, Harness, Running};
 
 impl Harness {
     /// `kill -9`: whatever was not durable is gone. Its clients stay; a successor takes over at once.
@@ -31,6 +31,21 @@ impl Harness {
         let Running { placement, rotated, staged, told, .. } = self.running.remove(&id).expect("running");
         let last = rotated.expect("it was written whole");
         self.succeed(id, &placement, told, (last, staged));
+    }
+
+    /// Tells all regions of all placements, and links all pairs.
+    pub(super) fn announce(&mut self) {
+        let placements: Vec<Placement> = self.running.values().map(|held| held.placement.clone()).collect();
+        let ids: Vec<RegionId> = self.running.keys().copied().collect();
+        for id in ids {
+            let held = self.running.get_mut(&id).expect("running");
+            for placement in placements.iter().filter(|placement| placement.region != id) {
+                held.region.handle(self.now, Input::WorkerUp(placement.worker));
+            }
+            let regions = EdgeToRegion::Regions(placements.clone());
+            held.region.handle(self.now, Input::Edge(EDGE, Box::new(regions)));
+            self.perform(id);
+        }
     }
 
     fn succeed(&mut self, id: RegionId, placement: &Placement, told: Tick, kept: (Snapshot, Vec<Staged>)) {

@@ -158,13 +158,9 @@ impl Group {
                 }
             }
             Action::Keep(by) => {
-                let roles = state.roles[usize::from(by)];
-                let frozen = roles.map(|role| if let Role::Frozen { epoch } = role { epoch } else { 0 });
-                if frozen != [0; 2] {
-                    state.network.insert(Message::Cas { by, from: region(by), part: frozen });
-                }
-                for (member, role) in roles.into_iter().enumerate() {
-                    if let Role::Recovering { epoch } = role {
+                // Each by itself: one member that is kept is enough to undo the move of all.
+                for (member, role) in state.roles[usize::from(by)].into_iter().enumerate() {
+                    if let Role::Frozen { epoch } | Role::Recovering { epoch } = role {
                         let mut part = [0; 2];
                         part[member] = epoch;
                         state.network.insert(Message::Cas { by, from: region(by), part });
