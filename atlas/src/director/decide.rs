@@ -116,8 +116,10 @@ impl Director {
             let free = self.workers.values().filter(|worker| worker.is_free()).count();
             let fit =
                 self.workers.iter_mut().filter(|(_, worker)| worker.is_free() && worker.serves(corners));
-            // Whoever can do nothing else first.
-            let Some((&id, worker)) = fit.min_by_key(|(_, worker)| worker.bounds.is_none()) else {
+            // Whoever can do nothing else first, and who is ready for longest: a process that has just started is
+            // still busy with that.
+            let first = fit.min_by_key(|(_, worker)| (worker.bounds.is_none(), worker.life_since()));
+            let Some((&id, worker)) = first else {
                 continue;
             };
             worker.tell(now, region);

@@ -275,7 +275,7 @@ impl Director {
                 self.place_the_wanted(now, &mut out);
                 self.replace_the_oldest(now);
                 self.evacuate_the_asked(now, &mut out);
-                self.spawn_the_missing(&mut out);
+                self.spawn_the_missing(now, &mut out);
                 self.end_the_surplus(now, &mut out);
                 self.retire_the_idle(now, &mut out);
             }
@@ -303,6 +303,7 @@ impl Director {
         let starting = self.starting.values().map(|&(_, since)| (since + START_PATIENCE, "registration"));
         let ages = self.next_to_replace().map(|(at, _)| (at, "a worker's age"));
         let surplus = self.next_surplus().map(|(at, _)| (at, "use of a worker that waits"));
+        let pool = self.next_spare().map(|at| (at, "a placement"));
         let stop = self.shutdown_by.filter(|_| !self.finished).map(|by| (by, "end of the world"));
         let regions = self
             .regions
@@ -313,6 +314,7 @@ impl Director {
             .chain(starting)
             .chain(ages)
             .chain(surplus)
+            .chain(pool)
             .chain(stop)
             .chain(regions)
             .filter(|_| self.leads);

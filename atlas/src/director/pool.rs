@@ -6,6 +6,10 @@ use horizon_model::{RegionId, WorkerId};
 
 use super::{Because, Decision, Director, Life, Output, Pool, Relief, Worker};
 
+/// A placement has the machine to itself for so long before a process is started in place of its worker. It takes a
+/// tenth of that where nothing has to be recovered.
+const PLACED_FIRST: Duration = Duration::from_millis(200);
+
 impl Director {
     /// The workers that are not given to a region, and how many should be.
     pub fn pool(&self) -> Pool {
@@ -29,12 +33,14 @@ impl Director {
         }
     }
 
-    pub(super) fn spawn_the_missing(&mut self, out: &mut Vec<Decision>) {
+    pub(super) fn spawn_the_missing(&mut self, now: Duration, out: &mut Vec<Decision>) {
         if !self.settings.starts_workers {
             return;
         }
         let pool = self.pool();
-        let needed = pool.waiting + pool.evacuating + pool.wanted.saturating_sub(pool.free);
+        // Nobody waits for a process that fills up the pool, and its start would be felt by who waits for a region.
+        let spare = if self.pool_waits_until().is_some_and(|at| now < at) { 0 } else { pool.wanted };
+        let needed = pool.waiting + pool.evacuating + spare.saturating_sub(pool.free);
         while self.starting() < needed
             && self.workers.len() + self.starting() < self.settings.max_workers
             && self.spawn_not_before.is_none()
@@ -42,6 +48,20 @@ impl Director {
             out.push(Output::Spawn.because(Because::TooFew(self.pool())));
             self.requested += 1;
         }
+    }
+
+    /// How long the pool is not filled up because a worker is just taking a region.
+    fn pool_waits_until(&self) -> Option<Duration> {
+        let placed = self.workers.values().filter(|worker| worker.life() == Life::Placed);
+        placed.map(|worker| worker.life_since() + PLACED_FIRST).max()
+    }
+
+    /// When a pool that waits for a placement is filled up at the latest.
+    pub(super) fn next_spare(&self) -> Option<Duration> {
+        let pool = self.pool();
+        let missing = pool.free + pool.starting < pool.wanted && pool.workers < pool.max_workers;
+        let able = self.settings.starts_workers && self.spawn_not_before.is_none();
+        self.pool_waits_until().filter(|_| missing && able)
     }
 
     /// The worker that has been ready for longest where there are more than needed, and when it may end.

@@ -65,15 +65,16 @@ impl Segment {
     ///
     /// [`JournalError`]; then the region must not be served by this process.
     pub fn create(folder: &Path, lease: Epoch, recovered: &Recovered) -> Result<Self, JournalError> {
-        fs::create_dir_all(folder).map_err(io_error("creating the journal folder", folder))?;
+        make_folder(folder)?;
         let path = part_path(folder, lease, 0);
         if path.exists() {
             return Err(JournalError::Duplicate(lease));
         }
         let file = create_part(folder, &path)?;
         let mut segment = Self { folder: folder.to_owned(), lease, part: 0, file, path, bytes: 0 };
+        // One sync for all of it: nothing that was recovered is shown before it, and whatever a crash leaves of the
+        // file is a snapshot, or the cut, or what the predecessor left without a successor.
         segment.append(&JournalRecord::Takeover { lease, predecessor: recovered.cut })?;
-        segment.sync()?;
         segment.append(&JournalRecord::Snapshot(recovered.state.clone().unwrap_or_default()))?;
         segment.append_staged(&recovered.staged)?;
         segment.sync()?;
@@ -238,8 +239,28 @@ fn create_part(folder: &Path, path: &Path) -> Result<File, JournalError> {
     let file =
         OpenOptions::new().create_new(true).append(true).open(path).map_err(io_error("creating", path))?;
     // The name must survive a power loss too.
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(io_error("syncing", folder))?;
+    sync_folder(folder)?;
     Ok(file)
+}
+
+/// Makes a folder and those above it. Each name is durable in the folder that holds it.
+fn make_folder(folder: &Path) -> Result<(), JournalError> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    let above = folder.parent().filter(|above| !above.as_os_str().is_empty());
+    above.map_or(Ok(()), make_folder)?;
+    match fs::create_dir(folder) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            return Err(io_error("creating the journal folder", folder)(error));
+        }
+        _ => {}
+    }
+    above.map_or(Ok(()), sync_folder)
+}
+
+fn sync_folder(folder: &Path) -> Result<(), JournalError> {
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(io_error("syncing", folder))
 }
 
 fn parts(folder: &Path) -> Result<Vec<(Epoch, u32, PathBuf)>, JournalError> {
@@ -313,6 +334,34 @@ mod tests {
         fs::remove_file(part_path(folder.path(), two, 0)).expect("removed");
         let without_cut = recover(folder.path(), Epoch::new(1, 3)).expect("read");
         assert_eq!(value(&without_cut).as_deref(), Some(&b"late"[..]));
+    }
+
+    /// Takeover and snapshot are synced together: a crash in between may leave any part of the file.
+    #[test]
+    fn whatever_a_crash_leaves_of_a_takeover_nothing_acknowledged_is_lost() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let [one, two, three] = [1, 2, 3].map(|lease| Epoch::new(1, lease));
+        let mut first = Segment::create(folder.path(), one, &Recovered::default()).expect("created");
+        first.append(&tick(2, vec![put(1, b"acknowledged")])).expect("written");
+        first.sync().expect("synced");
+        let read = recover(folder.path(), two).expect("read");
+        let second = Segment::create(folder.path(), two, &read).expect("created");
+        first.append(&tick(4, vec![put(1, b"late")])).expect("a stopped process wakes up");
+
+        let (whole, path) = (fs::read(second.path()).expect("read"), second.path().to_owned());
+        let takeover = FRAME_HEADER + u32::from_le_bytes(whole[..4].try_into().expect("four bytes")) as usize;
+        for left in 0..=whole.len() {
+            fs::write(&path, &whole[..left]).expect("written");
+            let found = value(&recover(folder.path(), three).expect("read"));
+            // Before the takeover is whole nobody has taken over, and what came late was not too late.
+            let expected: &[u8] = if left < takeover { b"late" } else { b"acknowledged" };
+            assert_eq!(found.as_deref(), Some(expected), "{left} of {} bytes", whole.len());
+        }
+        // A disk may keep the end of a file and lose its beginning.
+        let mut torn = whole.clone();
+        torn[..takeover].fill(0);
+        fs::write(&path, torn).expect("written");
+        assert_eq!(value(&recover(folder.path(), three).expect("read")).as_deref(), Some(&b"late"[..]));
     }
 
     #[test]

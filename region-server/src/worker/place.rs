@@ -10,7 +10,7 @@ use horizon_protocol::link::{EntityKey, Placement};
 use horizon_state_store::{AcquireError, LeaseError, StateStore, StoreError};
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
-use tracing::info;
+use tracing::{debug, info};
 
 use super::Shared;
 use super::event::{Event, Placed};
@@ -51,6 +51,7 @@ pub(crate) async fn place(
     map: RegionMap,
     events: mpsc::Sender<Event>,
 ) -> Result<Placed, PlaceError> {
+    let mut phases = Phases::begin(&shared);
     let sure = || shared.clock.uncertainty().is_some_and(|off| off <= CLOCK_SURE);
     if !wait_until(CLOCK_WAIT, sure).await {
         return Err(PlaceError::Clock);
@@ -59,14 +60,18 @@ pub(crate) async fn place(
         Some(host) => host,
         None => PluginHost::load(&shared.config.paths.plugins, &shared.config.plugins)?,
     };
+    phases.ends("prepare");
     let ttl = shared.config.store.lease_ttl;
     let started = shared.clock.grid_now().ok_or(PlaceError::Clock)?;
     let lease = shared.store.acquire(region, shared.id, ttl).await?;
     let lease = above_the_journal(&shared, lease).await?;
-    let result = take(&shared, host, lease, map, started, events).await;
+    phases.ends("lease");
+    let result = take(&shared, host, lease, map, started, events, &mut phases).await;
     if result.is_err() {
         let _ = shared.store.release(&lease).await;
     }
+    let phases_us = &phases.told;
+    debug!(%region, lease = %lease.epoch, ?phases_us, taken = result.is_ok(), "placed");
     result
 }
 
@@ -77,24 +82,31 @@ async fn take(
     map: RegionMap,
     started: Duration,
     events: mpsc::Sender<Event>,
+    phases: &mut Phases<'_>,
 ) -> Result<Placed, PlaceError> {
-    let mut phase = Phases { shared, begun: Instant::now(), told: Vec::new() };
     let folder = shared.journal_folder(lease.region);
-    let (recovered, segment) = tokio::task::spawn_blocking(move || {
+    let journal = tokio::task::spawn_blocking(move || {
         let recovered = recover(&folder, lease.epoch)?;
         let segment = Segment::create(&folder, lease.epoch, &recovered)?;
         Ok::<_, JournalError>((recovered, segment))
-    })
-    .await
-    .expect("reading a journal does not panic")?;
-    phase.ends("read");
+    });
+    // The store says under this lease what the region owns while the disk reads and syncs.
+    let (journal, owned) = tokio::join!(journal, shared.store.owned(lease.region));
+    let (recovered, segment) = journal.expect("reading a journal does not panic")?;
+    let mut owned = owned?;
+    phases.ends("read");
     let mut recovery = Recovery::new(lease, recovered.state, recovered.staged);
-    tell_journal(shared, &mut recovery).await?;
+    if tell_journal(shared, &mut recovery).await? {
+        owned = shared.store.owned(lease.region).await?;
+    }
     let mut keys = recovery.keys();
-    keys.extend(shared.store.owned(lease.region).await?.into_iter().map(|(key, _)| key));
-    let asked: Vec<EntityKey> = keys.iter().copied().collect();
-    let records: BTreeMap<EntityKey, _> = keys.into_iter().zip(shared.store.records(asked).await?).collect();
-    phase.ends("look_up");
+    keys.extend(owned.into_iter().map(|(key, _)| key));
+    let mut records = BTreeMap::new();
+    if !keys.is_empty() {
+        let asked: Vec<EntityKey> = keys.iter().copied().collect();
+        records = keys.into_iter().zip(shared.store.records(asked).await?).collect();
+    }
+    phases.ends("look_up");
     let requests = recovery.decide(&records);
     let count = requests.len();
     if count > 0 {
@@ -102,9 +114,9 @@ async fn take(
         if !recovery.claimed(outcomes) {
             return Err(PlaceError::Lost);
         }
-        phase.ends("claim");
-        let phases_ms = phase.told;
-        info!(region = %lease.region, lease = %lease.epoch, entities = count, ?phases_ms, "recovered");
+        phases.ends("claim");
+        let phases_us = &phases.told;
+        info!(region = %lease.region, lease = %lease.epoch, entities = count, ?phases_us, "recovered");
     }
     let world = &shared.config.world;
     let region = &shared.config.region;
@@ -128,19 +140,23 @@ async fn take(
     Ok(Placed { placement, thread })
 }
 
-/// How long each phase of a takeover took, one after the other.
+/// How long each phase of a takeover took, one after the other, in microseconds.
 struct Phases<'a> {
     shared: &'a Shared,
     begun: Instant,
     told: Vec<(&'static str, u128)>,
 }
 
-impl Phases<'_> {
+impl<'a> Phases<'a> {
+    fn begin(shared: &'a Shared) -> Self {
+        Self { shared, begun: Instant::now(), told: Vec::new() }
+    }
+
     fn ends(&mut self, phase: &'static str) {
         let took = self.begun.elapsed();
         self.begun = Instant::now();
         self.shared.metrics.recovered(phase, took);
-        self.told.push((phase, took.as_millis()));
+        self.told.push((phase, took.as_micros()));
     }
 }
 

@@ -69,12 +69,12 @@ pub(super) async fn above_the_journal(shared: &Shared, lease: Lease) -> Result<L
 }
 
 /// Tells the store what the journal knows: its records are older where it was started on older data while
-/// nobody served this region.
-pub(super) async fn tell_journal(shared: &Shared, recovery: &mut Recovery) -> Result<(), PlaceError> {
+/// nobody served this region. Whether there was anything to tell.
+pub(super) async fn tell_journal(shared: &Shared, recovery: &mut Recovery) -> Result<bool, PlaceError> {
     let ttl = shared.config.store.lease_ttl;
     let report = recovery.report(ttl, &BTreeSet::new());
     if report.entities.is_empty() {
-        return Ok(());
+        return Ok(false);
     }
     let told = shared.store.report(report).await.map_err(PlaceError::Report)?;
     if !told.missing.is_empty() {
@@ -82,5 +82,5 @@ pub(super) async fn tell_journal(shared: &Shared, recovery: &mut Recovery) -> Re
         let report = recovery.report(ttl, &told.missing.into_iter().collect());
         shared.store.report(report).await.map_err(PlaceError::Report)?;
     }
-    Ok(())
+    Ok(true)
 }

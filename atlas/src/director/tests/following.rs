@@ -19,7 +19,9 @@ fn who_follows_ends_nobody_and_goes_on_with_what_it_knows() {
     let mut takes_over = base.to_vec();
     takes_over.push((9_001, Input::Lease(true)));
     let wanted = [place(8, 0, Why::Player), Output::Spawn];
-    check("what was wanted is placed", 1, &takes_over, &wanted);
+    check("what was wanted is placed", 1, &takes_over, &wanted[..1]);
+    takes_over.push((9_201, Input::Timeout));
+    check("the pool is filled up", 1, &takes_over, &wanted);
     takes_over.push((10_000, Input::Timeout));
     check("whoever is missed has its whole time", 1, &takes_over, &wanted);
     takes_over.push((10_001, Input::Timeout));

@@ -40,6 +40,43 @@ fn more_wait_where_more_have_a_region() {
 }
 
 #[test]
+fn a_placement_has_the_machine_to_itself() {
+    let base = [LEAD, (1, Input::Spawned { pid: 7 }), (2, registered(7, None)), (10, ensure(0, Why::Player))];
+    let placed = [Output::Spawn, place(7, 0, Why::Player)];
+    let filled = [placed[0].clone(), placed[1].clone(), Output::Spawn];
+    let then = |at: u64, input: Input| [&base[..], &[(at, input)]].concat();
+    let director = check("nobody is started meanwhile", 1, &then(209, Input::Timeout), &placed);
+    assert_eq!(director.next_timeout(), Some((ms(210), "a placement")));
+    check(
+        "the pool is filled up when it has ended",
+        1,
+        &then(30, Input::Placed(placement(0, 7, 1))),
+        &filled,
+    );
+    check("or takes too long", 1, &then(210, Input::Timeout), &filled);
+    check(
+        "whoever has to wait for a process is not kept waiting",
+        1,
+        &then(11, ensure(1, Why::Player)),
+        &filled,
+    );
+    let failed = then(30, Input::NotPlaced { worker: WorkerId(7), region: RegionId(0) });
+    check("the worker is free again", 1, &failed, &placed);
+}
+
+#[test]
+fn who_is_ready_for_longest_is_placed() {
+    let steps = [
+        LEAD,
+        (1, Input::Spawned { pid: 9 }),
+        (2, registered(9, None)),
+        (3, registered(7, None)),
+        (10, ensure(0, Why::Player)),
+    ];
+    check("the lower name came later", 1, &steps, &[Output::Spawn, place(9, 0, Why::Player)]);
+}
+
+#[test]
 fn whoever_waits_in_vain_ends() {
     let of = |shrink_below| Settings { shrink_below, max_workers: 64, ..settings(1) };
     let mut steps = busy(1);
