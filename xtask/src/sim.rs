@@ -8,13 +8,14 @@ use crate::failure::{Failure, Outcome};
 /// Failing seeds are kept here, and run again by the tests for ever.
 const KEPT: &str = "tests/sim/seeds.txt";
 /// What simulated worlds are made of beside the simulation itself.
-const PACKAGES: [&str; 6] = [
+const PACKAGES: [&str; 7] = [
     "horizon-sim",
     "horizon-plugin-chat",
     "horizon-plugin-ledger",
     "horizon-plugin-movement",
     "horizon-plugin-replay",
     "horizon-plugin-tokens",
+    "horizon-plugin-vehicles",
 ];
 
 /// Which worlds.
@@ -41,6 +42,9 @@ pub(crate) struct Options {
     /// Without this guard, to see that its absence is found
     #[arg(long)]
     mutant: Option<String>,
+    /// Some of the players ride a vehicle over every border
+    #[arg(long)]
+    riders: bool,
     /// Say what happens
     #[arg(long)]
     trace: bool,
@@ -81,7 +85,9 @@ pub(crate) fn sim(options: &Options) -> Outcome<()> {
             sim.args([flag, &value]);
         }
     }
-    for (flag, is_wanted) in [("--json", options.json), ("--trace", options.trace)] {
+    for (flag, is_wanted) in
+        [("--json", options.json), ("--riders", options.riders), ("--trace", options.trace)]
+    {
         if is_wanted {
             sim.arg(flag);
         }

@@ -263,7 +263,7 @@ impl Region {
                 // Unknown: the same request again decides nothing new.
                 if self.target.is_staged(request.key) {
                     self.feed_target(target::Input::Unknown { handoff });
-                } else {
+                } else if request.group.is_none() {
                     self.out.push(Output::Cas(vec![request]));
                 }
                 continue;

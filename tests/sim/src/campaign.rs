@@ -24,6 +24,8 @@ pub struct Campaign {
     pub within: Option<Duration>,
     /// Folder with the libraries of the plugins.
     pub plugins: PathBuf,
+    /// Some of the players ride a vehicle; needs the plugin `vehicles`.
+    pub riders: bool,
     /// The guard that is missing.
     pub broken: Option<Broken>,
     /// Says on standard error what happens.
@@ -35,6 +37,8 @@ pub struct Campaign {
 pub struct Summary {
     /// Moves of authority that the store has written.
     pub handoffs: u64,
+    /// Arrivals of a vehicle, as its riders were told of them.
+    pub rides: u64,
     /// Seeds that were run.
     pub seeds: u64,
     /// The lowest of them.
@@ -78,6 +82,7 @@ const MAX_SENTENCES_OF_SEED: usize = 5;
 impl Summary {
     fn add(&mut self, outcome: &Outcome) {
         self.handoffs += outcome.handoffs;
+        self.rides += outcome.rides;
         self.seeds += 1;
         self.first_seed = if self.seeds == 1 { outcome.seed } else { self.first_seed.min(outcome.seed) };
         self.last_seed = self.last_seed.max(outcome.seed);
@@ -151,6 +156,7 @@ pub fn campaign(campaign: &Campaign, each: impl Fn(&Outcome) + Sync) -> std::io:
                 seed,
                 plugins: campaign.plugins.clone(),
                 ball: Some(ball.clone()),
+                riders: campaign.riders,
                 broken: campaign.broken,
                 trace: campaign.trace,
             };

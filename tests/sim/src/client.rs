@@ -11,6 +11,7 @@ use horizon_protocol::client::{ClientMessage, ServerMessage};
 use serde_json::Value;
 
 use crate::payload::{TOKENS, account, spell, token_of};
+use crate::riding::Rider;
 use crate::walk::{Walk, stretches};
 use crate::world::{Happening, World};
 
@@ -54,6 +55,8 @@ pub(crate) struct Client {
     pub(crate) inventory: Option<(u32, Vec<u64>)>,
     asked: Option<(u32, u32)>,
     pub(crate) sent: u32,
+    /// What it does beside that, if it rides.
+    pub(crate) rider: Option<Rider>,
 }
 
 impl Client {
@@ -69,6 +72,10 @@ impl Client {
         self.asked = None;
     }
 
+    pub(crate) const fn is_calm(&self) -> bool {
+        self.calm
+    }
+
     pub(crate) fn pending(&self) -> usize {
         self.session.pending_inputs()
     }
@@ -80,6 +87,7 @@ impl World {
         let stretches = if number < self.profile.recorded { stretches(&Match::sample()) } else { Vec::new() };
         let walk = Walk::recorded(&mut self.dice, &stretches)
             .unwrap_or_else(|| Walk::draw(&mut self.dice, self.profile.columns));
+        let walk = if self.is_rider(number) { Self::rider_walk(number) } else { walk };
         let begins = self.dice.millis(0, 1500);
         let spawn = walk.pose(Duration::ZERO).position.metres();
         let client = Client {
@@ -104,6 +112,7 @@ impl World {
             inventory: None,
             asked: None,
             sent: 0,
+            rider: self.is_rider(number).then(Rider::default),
         };
         self.clients.insert(player, client);
         self.plan(begins, Happening::ClientTurn(player));
@@ -170,7 +179,7 @@ impl World {
         self.plan_at(at, Happening::FromClient(edge, life, player, conn, Box::new(message)));
     }
 
-    fn transmit(&mut self, player: PlayerId) {
+    pub(crate) fn transmit(&mut self, player: PlayerId) {
         while let Some(client) = self.clients.get_mut(&player)
             && client.socket.is_some()
             && let Some(message) = client.session.poll_transmit()
@@ -181,6 +190,7 @@ impl World {
 
     /// What a player does of its own accord.
     fn will(&mut self, player: PlayerId) {
+        self.ride(player);
         let dice = self.dice.below(1000);
         let count = self.clients.len() as u64;
         let other = PlayerId(u128::from(self.dice.below(count)) + 1);
@@ -364,6 +374,7 @@ impl World {
                 let asked = client.asked.map_or(0, |(_, tokens)| tokens);
                 client.inventory = Some((asked, tokens));
             }
+            ("vehicles", name) => self.ride_event(player, name, &value),
             _ => {}
         }
     }
@@ -434,6 +445,7 @@ impl World {
         client.heard.clear();
         client.session = Session::new(Client::profile(client.number, client.spawn));
         client.connect_at = now + wait;
+        self.gets_off(player);
         self.observe(&Event::Left { who: Subject::Player(player) });
         true
     }

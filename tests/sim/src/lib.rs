@@ -28,6 +28,7 @@ mod network;
 mod options;
 mod payload;
 mod reference;
+mod riding;
 mod run;
 mod session;
 mod store;

@@ -33,6 +33,9 @@ struct Arguments {
     /// Without this guard; some names need the feature `mutants`
     #[arg(long)]
     mutant: Option<String>,
+    /// Some of the players ride a vehicle
+    #[arg(long)]
+    riders: bool,
     /// Say what happens
     #[arg(long)]
     trace: bool,
@@ -62,6 +65,7 @@ fn main() -> ExitCode {
         jobs: arguments.jobs.max(1),
         within: arguments.minutes.map(|minutes| Duration::from_secs(60 * minutes)),
         plugins: arguments.plugins.clone(),
+        riders: arguments.riders,
         broken,
         trace: arguments.trace,
     };

@@ -23,7 +23,7 @@ pub enum Broken {
 
 impl Broken {
     /// All that can be named, with their names.
-    pub const ALL: [(&'static str, Self); 13] = [
+    pub const ALL: [(&'static str, Self); 14] = [
         ("resume-without-cas", Self::Machine(Mutant::ResumeWithoutCas)),
         ("final-before-flush", Self::Machine(Mutant::FinalBeforeFlush)),
         ("activate-on-final", Self::Machine(Mutant::ActivateOnFinal)),
@@ -34,6 +34,7 @@ impl Broken {
         ("apply-twice", Self::Machine(Mutant::ApplyTwice)),
         ("repeat-posts", Self::Machine(Mutant::RepeatPosts)),
         ("give-while-frozen", Self::Machine(Mutant::GiveWhileFrozen)),
+        ("members-one-by-one", Self::Machine(Mutant::MembersOneByOne)),
         ("lying-disk", Self::LyingDisk),
         ("no-fence", Self::NoFence),
         ("no-epoch-check", Self::NoEpochCheck),
@@ -59,6 +60,8 @@ pub struct Options {
     pub plugins: PathBuf,
     /// A recording for the ball, as plain text; none without.
     pub ball: Option<PathBuf>,
+    /// Some of the players ride a vehicle.
+    pub riders: bool,
     /// The guard that is missing.
     pub broken: Option<Broken>,
     /// Says on standard error what happens.

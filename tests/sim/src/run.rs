@@ -26,6 +26,8 @@ pub struct Outcome {
     pub profile: String,
     /// Moves that the store has written.
     pub handoffs: u64,
+    /// Arrivals of a vehicle, as its riders were told of them.
+    pub rides: u64,
     /// Faults by kind.
     pub faults: BTreeMap<&'static str, u64>,
     /// The checkers' verdict.
@@ -85,8 +87,8 @@ pub fn run(options: Options) -> Outcome {
     let lasted = world.now - began;
     let broken = std::mem::take(&mut world.broken);
     let fingerprint = world.fingerprint();
-    let World { history, faults, handoffs, .. } = world;
-    Outcome { seed, profile, handoffs, faults, report: history.finish(), broken, fingerprint, lasted }
+    let World { history, faults, handoffs, rides, .. } = world;
+    Outcome { seed, profile, handoffs, rides, faults, report: history.finish(), broken, fingerprint, lasted }
 }
 
 impl World {
@@ -105,6 +107,15 @@ impl World {
         let everybody = players.iter().all(|player| {
             self.clients.get(player).is_some_and(|client| client.present && client.pending() == 0)
         });
+        // The ledger is asked last, because every question is an input of its own.
+        let apart = match (self.options.riders, everybody) {
+            (false, _) => None,
+            (true, true) => self.riders_apart(),
+            (true, false) => Some("somebody is away, or has sent what is not durable".to_owned()),
+        };
+        if let Some(apart) = apart {
+            return vec![apart];
+        }
         // Whoever asks before others have given all they meant to give asks too early.
         for player in players {
             if !everybody && self.clients[&player].report.is_none() || !self.ask_for_reports(player) {

@@ -141,6 +141,7 @@ impl World {
             }
         }
         let next = serving.next.since_origin();
+        self.look_for_split_groups(id);
         self.obey(id);
         let Some(worker) = self.workers.get(&id) else { return };
         // A microsecond more, because grid times are rounded down.

@@ -130,6 +130,10 @@ pub(crate) struct World {
     /// Players whose tokens exist.
     pub(crate) minted: BTreeSet<PlayerId>,
     pub(crate) has_tokens: bool,
+    /// The one that somebody called.
+    pub(crate) vehicle: Option<serde_json::Value>,
+    /// Its arrivals, as riders were told of them.
+    pub(crate) rides: u64,
     /// Which region a process has served, also after its end.
     pub(crate) regions: BTreeMap<WorkerId, RegionId>,
     pub(crate) broken: Vec<(&'static str, String)>,
@@ -179,6 +183,8 @@ impl World {
             conns: 0,
             minted: BTreeSet::new(),
             has_tokens: true,
+            vehicle: None,
+            rides: 0,
             regions: BTreeMap::new(),
             broken: Vec::new(),
             inputs: Vec::new(),

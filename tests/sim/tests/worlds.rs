@@ -10,18 +10,28 @@ use std::path::{Path, PathBuf};
 use horizon_sim::{Broken, Campaign, Summary, campaign};
 use tempfile::TempDir;
 
-const PLUGINS: [&str; 5] = ["movement", "ledger", "chat", "replay", "tokens"];
+const PLUGINS: [&str; 6] = ["movement", "ledger", "chat", "replay", "tokens", "vehicles"];
 
 fn plugins() -> TempDir {
     build::own_plugins(&PLUGINS)
 }
 
 fn run(plugins: &Path, seeds: impl IntoIterator<Item = u64>, broken: Option<Broken>) -> Summary {
+    ride(plugins, seeds, broken, false)
+}
+
+fn ride(
+    plugins: &Path,
+    seeds: impl IntoIterator<Item = u64>,
+    broken: Option<Broken>,
+    riders: bool,
+) -> Summary {
     let what = Campaign {
         seeds: seeds.into_iter().collect(),
         jobs: 2,
         within: None,
         plugins: plugins.to_owned(),
+        riders,
         broken,
         trace: false,
     };
@@ -53,6 +63,14 @@ fn worlds_with_faults_keep_their_promises() {
 }
 
 #[test]
+fn no_misfortune_splits_a_group() {
+    let plugins = plugins();
+    let summary = ride(plugins.path(), 1..=6, None, true);
+    assert_eq!(summary.violations, 0, "{:#?}", summary.sentences);
+    assert!(summary.rides > 100, "{} arrivals", summary.rides);
+}
+
+#[test]
 fn seeds_that_failed_once_do_not_fail_again() {
     let plugins = plugins();
     let summary = run(plugins.path(), kept(), None);
@@ -69,6 +87,7 @@ fn the_same_seed_is_the_same_world() {
             jobs: 1,
             within: None,
             plugins: plugins.path().to_owned(),
+            riders: false,
             broken: None,
             trace: false,
         };
@@ -86,13 +105,17 @@ const TRIES: u64 = 40;
 ///
 /// A world that ends in a panic has noticed only where the same world with all its guards is clean.
 fn is_noticed(name: &str, known: u64) {
+    is_noticed_with(name, known, false);
+}
+
+fn is_noticed_with(name: &str, known: u64, riders: bool) {
     let broken = Broken::named(name).unwrap();
     let plugins = plugins();
     let is_worse = |seed| {
         let path = plugins.path();
-        match std::panic::catch_unwind(|| run(path, [seed], Some(broken)).violations) {
+        match std::panic::catch_unwind(|| ride(path, [seed], Some(broken), riders).violations) {
             Ok(violations) => violations > 0,
-            Err(_) => run(path, [seed], None).violations == 0,
+            Err(_) => ride(path, [seed], None, riders).violations == 0,
         }
     };
     let noticed = (known..known + TRIES).find(|seed| is_worse(*seed));
@@ -117,7 +140,7 @@ fn an_edge_that_believes_everybody_is_noticed() {
 
 #[cfg(feature = "mutants")]
 mod machines {
-    use super::is_noticed;
+    use super::{is_noticed, is_noticed_with};
 
     macro_rules! noticed {
         ($($test:ident: $name:literal in $seed:literal,)*) => {
@@ -136,6 +159,11 @@ mod machines {
         an_input_applied_twice: "apply-twice" in 1,
         a_message_taken_twice: "repeat-posts" in 1,
         a_gift_to_a_frozen_player: "give-while-frozen" in 1,
+    }
+
+    #[test]
+    fn a_group_that_is_committed_member_by_member() {
+        is_noticed_with("members-one-by-one", 1, true);
     }
 
     /// A guard in the table that no test switches off would be one that is only believed to be noticed.
