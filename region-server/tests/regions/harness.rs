@@ -281,9 +281,14 @@ impl Harness {
 
     /// The client says where its body is.
     pub(crate) fn walk(&mut self, player: PlayerId, pose: Pose) {
+        self.say(player, Tick::at(self.now), pose);
+    }
+
+    /// The client says where its body is at `tick`.
+    pub(crate) fn say(&mut self, player: PlayerId, tick: Tick, pose: Pose) {
         let client = &self.clients[&player];
         let Some(route) = client.route else { return };
-        let samples = vec![MoveSample { tick: Tick::at(self.now), pose }];
+        let samples = vec![MoveSample { tick, pose }];
         let session_epoch = client.session_epoch;
         self.send_region(route, EdgeToRegion::Move { player, session_epoch, samples });
     }

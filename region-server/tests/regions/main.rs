@@ -5,6 +5,7 @@ mod borders;
 #[path = "../plugins/build.rs"]
 #[allow(dead_code)]
 mod build;
+mod buffer;
 mod chance;
 mod client;
 mod harness;
