@@ -198,6 +198,13 @@ impl Client {
         self.session.movement(self.now(), pose)
     }
 
+    /// As [`Self::movement`], for a tick of the program's own choice. What is said a little ahead of
+    /// [`Self::tick`] waits in the region for the step of its tick, so that a late network costs nothing; at
+    /// most a second ahead is believed.
+    pub fn movement_at(&mut self, tick: Tick, pose: Pose) -> Option<Tick> {
+        self.session.movement_at(tick, pose)
+    }
+
     /// Forgets earlier movement samples; call it where the body jumps.
     pub fn forget_movement(&mut self) {
         self.session.forget_movement();

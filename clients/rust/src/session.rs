@@ -249,7 +249,16 @@ impl Session {
     /// Says where the body is now, with the samples before it. While apart nothing is said.
     /// Returns the tick it was stamped with.
     pub fn movement(&mut self, now: Duration, pose: Pose) -> Option<Tick> {
-        let tick = self.clock.tick_at(now).filter(|_| self.presence == Presence::Present)?;
+        let tick = self.clock.tick_at(now)?;
+        self.movement_at(tick, pose)
+    }
+
+    /// As [`Self::movement`], for a tick of the program's own choice: a little ahead of the world, and the
+    /// sample waits there for the step of its tick, so that a network that is late by less costs nothing.
+    pub fn movement_at(&mut self, tick: Tick, pose: Pose) -> Option<Tick> {
+        if self.presence != Presence::Present {
+            return None;
+        }
         let newest = self.samples.back().map_or(Tick(0), |sample| sample.tick);
         let tick = tick.max(newest);
         if tick == newest {

@@ -2,10 +2,10 @@
 #![allow(clippy::unwrap_used)]
 
 mod borders;
+mod buffer;
 #[path = "../plugins/build.rs"]
 #[allow(dead_code)]
 mod build;
-mod buffer;
 mod chance;
 mod client;
 mod harness;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use horizon_client::{Client, ConnectError, Event, Options, Spelling, Update};
-use horizon_model::{Pose, Position};
+use horizon_model::{EntityId, Pose, Position, TICKS_PER_SECOND, Tick};
 use serde_json::json;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout_at};
@@ -13,6 +13,8 @@ use tracing::{debug, warn};
 use crate::checker::{Checker, EventNumbers, GapMeter};
 use crate::hiccup::HiccupMeter;
 use crate::ledger::{Chain, Report};
+use crate::runner::Run;
+use crate::steps::StepMeter;
 use crate::totals::Totals;
 use crate::trace::{Sample, is_jump};
 use crate::walker::Walker;
@@ -26,6 +28,10 @@ const CHAT_EVERY: u64 = 5;
 const SAY_EVERY: u64 = 50;
 /// How often a walker says where it is.
 const WALK_EVERY: Duration = Duration::from_millis(50);
+/// How often a runner says where it is.
+const RUN_EVERY: Duration = Duration::from_nanos(1_000_000_000 / TICKS_PER_SECOND);
+/// And for how many ticks ahead: a jitter of 100 ms costs nothing.
+const AHEAD_TICKS: u64 = 6;
 /// No measurement is that long.
 const FOR_EVER: Duration = Duration::from_secs(365 * 86_400);
 /// After a respawn movement waits for it to be applied, so that it is not judged as a sprint; at most so long.
@@ -48,6 +54,8 @@ pub enum Route {
     },
     /// A stroll without end.
     Stroll(Walker),
+    /// To and fro over a border, a place for each tick.
+    Run(Run),
     /// Standing there, metres; whoever moves the body is not contradicted.
     Stand([f64; 3]),
 }
@@ -68,6 +76,7 @@ impl Route {
                 samples.first().map_or([centre[0], centre[1], 0.0], |first| placed(first, *centre))
             }
             Self::Stroll(walker) => walker.position(),
+            Self::Run(run) => run.pose(Tick(0)).position.metres(),
             Self::Stand(place) => *place,
         }
     }
@@ -88,6 +97,7 @@ impl Route {
                 let pose = pose(walker.position(), walker.velocity(), walker.yaw());
                 Waypoint { at: WALK_EVERY * step, pose, jump: false }
             })),
+            Self::Run(_) => Box::new(std::iter::empty()),
             Self::Stand(place) => {
                 let pose = pose(place, [0.0; 3], 0.0);
                 Box::new(std::iter::once(Waypoint { at: FOR_EVER, pose, jump: false }))
@@ -147,6 +157,7 @@ struct Bot {
     totals: Arc<Totals>,
     started: Instant,
     waypoints: std::iter::Peekable<Box<dyn Iterator<Item = Waypoint> + Send>>,
+    runner: Option<Runner>,
     next_input: Instant,
     input_every: Duration,
     inputs: u64,
@@ -157,6 +168,21 @@ struct Bot {
     respawn: Option<(u32, Instant)>,
     report: Option<Report>,
     over: bool,
+}
+
+/// What a runner says and sees.
+struct Runner {
+    run: Run,
+    /// The newest tick for which it said where it is; 0 before the first.
+    said: Tick,
+    wake: Instant,
+    steps: StepMeter,
+}
+
+impl Runner {
+    fn new(run: Run, own: EntityId) -> Self {
+        Self { run, said: Tick(0), wake: Instant::now(), steps: StepMeter::new(own) }
+    }
 }
 
 impl Bot {
@@ -173,6 +199,10 @@ impl Bot {
             totals,
             started,
             speaks: matches!(route, Route::Recorded { .. }),
+            runner: match &route {
+                Route::Run(run) => Some(Runner::new(*run, client.welcome().entity)),
+                _ => None,
+            },
             waypoints: route.waypoints().peekable(),
             next_input: Instant::now() + input_every,
             input_every,
@@ -188,8 +218,12 @@ impl Bot {
     async fn live(&mut self, stop: &mut watch::Receiver<bool>) {
         let mut faults = self.totals.faults();
         while !self.over && !*stop.borrow() {
-            let Some(waypoint) = self.waypoints.peek() else { return };
-            let wake = self.next_input.min(self.started + waypoint.at);
+            let due = match (&self.runner, self.waypoints.peek()) {
+                (Some(runner), _) => runner.wake,
+                (None, Some(waypoint)) => self.started + waypoint.at,
+                (None, None) => return,
+            };
+            let wake = self.next_input.min(due);
             tokio::select! {
                 update = self.client.next_with(&mut self.checker) => self.handle(update),
                 () = sleep_until(wake) => self.act(),
@@ -210,6 +244,7 @@ impl Bot {
             self.next_input = now + self.input_every;
             self.send_next_input();
         }
+        self.run(now);
         // A bot that came late goes where it should be by now, without losing a respawn on the way.
         let mut due: Option<Waypoint> = None;
         while let Some(waypoint) = self.waypoints.next_if(|waypoint| self.started + waypoint.at <= now) {
@@ -221,6 +256,27 @@ impl Bot {
             Some(waypoint) => self.step(waypoint.pose),
             None => {}
         }
+    }
+
+    /// Says where a runner is at every tick up to some ahead of now.
+    fn run(&mut self, now: Instant) {
+        let Some(runner) = &mut self.runner else { return };
+        if runner.wake > now {
+            return;
+        }
+        while runner.wake <= now {
+            runner.wake += RUN_EVERY;
+        }
+        let Some(ahead) = self.client.tick().map(|tick| tick + AHEAD_TICKS) else { return };
+        if runner.said == Tick(0) {
+            runner.said = ahead;
+            runner.run = runner.run.beginning(ahead);
+            self.totals.runs(self.client.welcome().entity, runner.run);
+        }
+        for tick in runner.said.0 + 1..=ahead.0 {
+            self.client.movement_at(Tick(tick), runner.run.pose(Tick(tick)));
+        }
+        runner.said = runner.said.max(ahead);
     }
 
     fn step(&mut self, pose: Pose) {
@@ -281,6 +337,10 @@ impl Bot {
                 let shown = self.client.world().drawn(own).map(|drawn| drawn.pose.position.metres());
                 self.hiccups.frame(now, frame.epoch, shown);
                 self.totals.hiccup(self.hiccups.applied(now, frame.progress.applied));
+                if let Some(runner) = &mut self.runner {
+                    let ways = self.totals.ways();
+                    runner.steps.frame(frame.epoch, frame.tick, self.checker.pictures(), &ways);
+                }
                 if !self.totals.is_quiet() {
                     self.totals.references().take(self.checker.look(own));
                 }
@@ -288,13 +348,13 @@ impl Bot {
             Some(Update::Event(event)) => self.handle_event(&event),
             Some(Update::Resync { tick, .. }) => {
                 debug!(%tick, "a crash was announced");
-                self.gaps.restart();
+                self.restart_meters();
                 self.checker.forgive();
                 self.totals.count(|sum| sum.resyncs += 1);
             }
             Some(Update::Disconnected { why, resuming }) => {
                 warn!(player = %self.client.welcome().player, why, resuming, "disconnected");
-                self.gaps.restart();
+                self.restart_meters();
                 self.hiccups.disconnected(Instant::now());
                 self.totals.count(|sum| sum.disconnects += 1);
             }
@@ -313,6 +373,14 @@ impl Bot {
                 self.totals.hiccup(self.hiccups.applied(Instant::now(), progress.applied));
             }
             Some(Update::Closing(_)) => {}
+        }
+    }
+
+    /// What comes next does not follow what came before.
+    fn restart_meters(&mut self) {
+        self.gaps.restart();
+        if let Some(runner) = &mut self.runner {
+            runner.steps.restart();
         }
     }
 
@@ -349,6 +417,9 @@ impl Bot {
             audit
         });
         self.totals.audited(audit);
+        if let Some(runner) = self.runner.take() {
+            self.totals.stepped(runner.steps.end());
+        }
         self.totals.session_ended(self.checker.faults(), self.numbers);
         self.client.close().await;
     }

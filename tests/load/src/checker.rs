@@ -20,6 +20,7 @@ use horizon_model::{
 use tracing::debug;
 
 use crate::references::{EVERY_TICKS, Role, Sighting};
+use crate::steps::Picture;
 
 /// An object that returns sooner than this has flickered: nobody walks out of sight and back that fast.
 const FLICKER_TICKS: u64 = 2 * TICKS_PER_SECOND;
@@ -131,6 +132,15 @@ impl Checker {
             self.sightings.extend(self.held.iter().filter_map(sighting));
         }
         &self.sightings
+    }
+
+    /// What is drawn on the nearest channel as of the newest frame.
+    pub fn pictures(&self) -> impl Iterator<Item = Picture> {
+        self.held.iter().filter(|(_, seen)| seen.channel == 0).filter_map(|(entity, seen)| {
+            let delay = promise(&self.promises, seen.type_id, 0, self.rate).delay_ticks;
+            let tick = Tick(self.now.0.checked_sub(delay)?);
+            Some(Picture { entity: *entity, tick, metres: seen.curve.at(tick.0 as f64).0 })
+        })
     }
 
     /// The world went back in time: curves may jump.

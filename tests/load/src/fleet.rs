@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
 use crate::bot::{self, Route, SpellingChoice};
+use crate::runner::Run;
 use crate::totals::Totals;
 use crate::trace::Match;
 use crate::walker::{self, Walker};
@@ -54,6 +55,8 @@ pub struct Plan {
     pub ball: bool,
     /// Synthetic walkers on top.
     pub walkers: u64,
+    /// Runners to and fro over borders, around the pitches in turn.
+    pub runners: u64,
     /// Players who stand where they are.
     pub standing: Vec<Line>,
     /// Their pace, metres per second.
@@ -73,6 +76,7 @@ pub async fn run(plan: Plan, totals: Arc<Totals>, stop: watch::Receiver<bool>) {
     }
     tasks.spawn(Arc::clone(&fleet).play_walkers());
     tasks.spawn(Arc::clone(&fleet).play_standing());
+    tasks.spawn(Arc::clone(&fleet).play_runners());
     while tasks.join_next().await.is_some() {}
 }
 
@@ -113,6 +117,19 @@ impl Fleet {
             let walker = Walker::new(number, walker::home(centre, number / pitches));
             let route = Route::Stroll(walker.with_pace(self.plan.pace));
             bots.spawn(self.bot(format!("{}-w{number}", self.plan.prefix), route));
+            if !self.wait_until(Instant::now() + self.plan.stagger).await {
+                break;
+            }
+        }
+        while bots.join_next().await.is_some() {}
+    }
+
+    async fn play_runners(self: Arc<Self>) {
+        let mut bots = JoinSet::new();
+        for number in 0..self.plan.runners {
+            let pitches = self.plan.pitches.len() as u64;
+            let run = Run::new(number / pitches, self.plan.pitches[(number % pitches) as usize]);
+            bots.spawn(self.bot(format!("{}-r{number}", self.plan.prefix), Route::Run(run)));
             if !self.wait_until(Instant::now() + self.plan.stagger).await {
                 break;
             }
@@ -191,6 +208,7 @@ mod tests {
             respawns,
             ball,
             walkers: 0,
+            runners: 0,
             standing: Vec::new(),
             pace: walker::PACE,
             stagger: WALKER_STAGGER,

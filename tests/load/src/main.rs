@@ -86,6 +86,9 @@ struct Arguments {
     /// Both, in turn
     #[arg(long)]
     mixed: bool,
+    /// Runners who say for each tick where they are, to and fro over the borders at each pitch
+    #[arg(long, default_value_t = 0)]
+    runners: u64,
     /// One status line per second
     #[arg(long)]
     status: bool,
@@ -232,6 +235,7 @@ fn plan(arguments: Arguments) -> Result<Plan, Box<dyn std::error::Error>> {
         ball: arguments.ball,
         walkers: arguments.bots,
         standing: arguments.standing.0,
+        runners: arguments.runners,
         pace: arguments.pace,
         stagger: Duration::from_secs(1) / arguments.joins_per_second,
         prefix: format!("b{:04x}", std::process::id() & 0xffff),

@@ -1,9 +1,10 @@
 //! The sum over all players: live counters for a status line, and the object of the last line.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use hdrhistogram::Histogram;
+use horizon_model::EntityId;
 use serde::Serialize;
 use tokio::sync::watch;
 
@@ -11,6 +12,8 @@ use crate::checker::{EventNumbers, Faults, Gap};
 use crate::hiccup::{Fault, Hiccup, HiccupSummary, summarise};
 use crate::ledger::Audit;
 use crate::references::{Comparisons, References};
+use crate::runner::Run;
+use crate::steps::{Account, Steps, sum_up};
 
 /// Gaps shown in a status line.
 const LAST_GAPS: usize = 10;
@@ -33,6 +36,8 @@ struct Inner {
     control_gaps: Histogram<u64>,
     last_gaps: VecDeque<u64>,
     hiccups: Vec<Hiccup>,
+    runs: BTreeMap<EntityId, Run>,
+    steps: Vec<Account>,
 }
 
 /// Everything that is simply added up.
@@ -105,6 +110,8 @@ pub struct Summary {
     pub gap_ticks_control_p99: u64,
     /// The largest of those.
     pub gap_ticks_control_max: u64,
+    /// Ticks of runners that were missed or doubled.
+    pub steps: Steps,
     /// What the faults that the bots were told of cost, one after the other.
     pub hiccups: Vec<HiccupSummary>,
     /// The same over all of them.
@@ -142,6 +149,8 @@ impl Default for Totals {
             control_gaps: histogram(),
             last_gaps: VecDeque::new(),
             hiccups: Vec::new(),
+            runs: BTreeMap::new(),
+            steps: Vec::new(),
         };
         let (inner, references) = (Mutex::new(inner), References::default());
         Self { inner, references, faults: watch::Sender::new(None), quiet: false }
@@ -179,6 +188,21 @@ impl Totals {
         if let Some(hiccup) = hiccup {
             self.lock().hiccups.push(hiccup);
         }
+    }
+
+    /// A runner's way is known from now on.
+    pub fn runs(&self, runner: EntityId, run: Run) {
+        self.lock().runs.insert(runner, run);
+    }
+
+    /// The ways of all runners.
+    pub fn ways(&self) -> BTreeMap<EntityId, Run> {
+        self.lock().runs.clone()
+    }
+
+    /// What one client saw of runners.
+    pub fn stepped(&self, account: Account) {
+        self.lock().steps.push(account);
     }
 
     /// A player is in the world.
@@ -273,6 +297,7 @@ impl Totals {
             gap_ticks_max: crossing.max(),
             gap_ticks_control_p99: control.value_at_quantile(0.99),
             gap_ticks_control_max: control.max(),
+            steps: sum_up(&inner.steps),
             hiccups: (1..=faults).map(|number| of_fault(&inner.hiccups, number)).collect(),
             all_hiccups: summarise(inner.hiccups.iter()),
         }

@@ -286,6 +286,7 @@ async fn play(bad: bool, seconds: u64) -> (Summary, u64) {
         respawns: false,
         ball: false,
         walkers: 2,
+        runners: 0,
         standing: Vec::new(),
         pace: horizon_load::walker::PACE,
         stagger: horizon_load::fleet::WALKER_STAGGER,
