@@ -18,6 +18,8 @@ pub(crate) enum Profile {
 #[derive(Debug, Clone)]
 pub(crate) struct Built {
     folder: PathBuf,
+    /// Programs that are found here first.
+    stand_ins: Option<PathBuf>,
 }
 
 /// The root of the repository.
@@ -46,7 +48,24 @@ pub(crate) fn build(profile: Profile) -> Outcome<Built> {
         return Err(Failure::with_code(sentence, status.code()));
     }
     let target = target()?;
-    Ok(Built { folder: target.join(profile.folder()) })
+    Ok(Built { folder: target.join(profile.folder()), stand_ins: None })
+}
+
+/// Builds programs with fail points beside the ordinary ones. They have names of their own, so no ordinary build
+/// has any.
+pub(crate) fn build_faulty(profile: Profile, names: &[&str]) -> Outcome<()> {
+    let mut words = vec!["build", "--workspace", "--exclude", "xtask", "--features", "horizon-chaos/faults"];
+    words.extend(names.iter().flat_map(|name| ["--bin", name]));
+    if profile == Profile::Release {
+        words.push("--release");
+    }
+    eprintln!("building with fail points");
+    let status = command(&words).status().map_err(|error| format!("cannot start cargo: {error}"))?;
+    if status.success() {
+        return Ok(());
+    }
+    let sentence = "the build failed; what the compiler says above has to be mended first";
+    Err(Failure::with_code(sentence, status.code()))
 }
 
 /// The target folder.
@@ -69,7 +88,13 @@ impl Profile {
 impl Built {
     /// The program called `name`.
     pub(crate) fn program(&self, name: &str) -> PathBuf {
-        self.folder.join(name)
+        let stand_in = self.stand_ins.as_ref().map(|folder| folder.join(name)).filter(|path| path.exists());
+        stand_in.unwrap_or_else(|| self.folder.join(name))
+    }
+
+    /// The same, where programs of `folder` stand in for those of the same names.
+    pub(crate) fn with_stand_ins(&self, folder: &Path) -> Self {
+        Self { folder: self.folder.clone(), stand_ins: Some(folder.to_owned()) }
     }
 
     /// Puts every plugin of the workspace into `folder` and takes others of the same family away. A library

@@ -7,7 +7,7 @@ use clap::Args;
 use crate::cargo::{self, Profile};
 use crate::failure::{Failure, Outcome};
 
-/// The programs with fail points have names of their own, so no ordinary build has any.
+/// The programs with fail points.
 const FAULTY: [&str; 3] = ["faulty-atlas", "faulty-region-server", "faulty-store"];
 
 /// What is handed on to `chaos`; `cargo xtask chaos -- --help` tells all of it.
@@ -21,14 +21,7 @@ pub(crate) struct Options {
 /// Builds, and runs the matrix.
 pub(crate) fn run(options: &Options) -> Outcome<()> {
     let built = cargo::build(Profile::Dev)?;
-    let mut words = vec!["build", "--workspace", "--exclude", "xtask", "--features", "horizon-chaos/faults"];
-    words.extend(FAULTY.iter().flat_map(|name| ["--bin", name]));
-    eprintln!("building with fail points");
-    let status = cargo::command(&words).status().map_err(|error| format!("cannot start cargo: {error}"))?;
-    if !status.success() {
-        let sentence = "the build failed; what the compiler says above has to be mended first";
-        return Err(Failure::with_code(sentence, status.code()));
-    }
+    cargo::build_faulty(Profile::Dev, &FAULTY)?;
     let program = built.program("chaos");
     let status = Command::new(&program).args(&options.words).stdin(Stdio::null()).status();
     let status = status.map_err(|error| format!("cannot start {}: {error}", program.display()))?;

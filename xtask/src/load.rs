@@ -53,6 +53,15 @@ impl Order {
         order
     }
 
+    /// `count` runners over the borders at `centres`, and nobody else.
+    pub(crate) fn runners(centres: &str, seconds: u64, count: u64) -> Self {
+        let mut order = Self::matches(centres, seconds, None);
+        order.add("--runners", &count.to_string());
+        order.words.push("--verbose".to_owned());
+        order.words.push("--no-matches".to_owned());
+        order
+    }
+
     /// Players who stand in `lines`, until they are told to leave; as the bots read it.
     pub(crate) fn standing(lines: &str) -> Self {
         let mut order = Self::default();

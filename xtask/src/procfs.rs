@@ -18,7 +18,8 @@ pub(crate) fn with_config(config: &Path) -> Vec<(u32, String)> {
             let line = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
             let words: Vec<_> = line.split(|byte| *byte == 0).map(String::from_utf8_lossy).collect();
             let program = Path::new(words.first()?.as_ref()).file_name()?.to_str()?.to_owned();
-            let ours = ["atlas", "region-server", "store"].contains(&program.as_str());
+            let ours =
+                ["atlas", "region-server", "store", "faulty-region-server"].contains(&program.as_str());
             let names_it =
                 words.windows(2).any(|pair| pair[0] == "--config" && Path::new(pair[1].as_ref()) == config);
             (ours && names_it && is_alive(pid)).then_some((pid, program))

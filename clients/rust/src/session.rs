@@ -11,10 +11,12 @@
 //! Both hold across any number of connections, so the server may forget everything but what is durable.
 //! Knows no socket and no clock: `now` is an argument, messages go in and out. `docs/protocol.md`, section 5.
 
+mod movement;
+
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use horizon_model::{Epoch, ObjectSchema, Pose, Tick};
+use horizon_model::{Epoch, ObjectSchema, Tick};
 use horizon_protocol::client::{
     ClientMessage, Closing, EventName, Hello, INPUT_WINDOW, Input, MoveSample, Progress, Refused,
     RefusedReason, Resume, ServerMessage, Spelling, VERSION, Welcome,
@@ -22,8 +24,6 @@ use horizon_protocol::client::{
 
 use crate::Clock;
 
-/// Earlier movement samples sent along with the newest.
-const REDUNDANT_SAMPLES: usize = 3;
 /// Longest time an event waits for its acknowledgement.
 const ACK_DELAY: Duration = Duration::from_millis(200);
 /// Events that are acknowledged at once: a quarter of the server's usual tail.
@@ -244,39 +244,6 @@ impl Session {
         }
         self.kept.push_back(kept);
         Ok(seq)
-    }
-
-    /// Says where the body is now, with the samples before it. While apart nothing is said.
-    /// Returns the tick it was stamped with.
-    pub fn movement(&mut self, now: Duration, pose: Pose) -> Option<Tick> {
-        let tick = self.clock.tick_at(now)?;
-        self.movement_at(tick, pose)
-    }
-
-    /// As [`Self::movement`], for a tick of the program's own choice: a little ahead of the world, and the
-    /// sample waits there for the step of its tick, so that a network that is late by less costs nothing.
-    pub fn movement_at(&mut self, tick: Tick, pose: Pose) -> Option<Tick> {
-        if self.presence != Presence::Present {
-            return None;
-        }
-        let newest = self.samples.back().map_or(Tick(0), |sample| sample.tick);
-        let tick = tick.max(newest);
-        if tick == newest {
-            self.samples.pop_back();
-        }
-        self.samples.push_back(MoveSample { tick, pose });
-        if self.samples.len() > 1 + REDUNDANT_SAMPLES {
-            self.samples.pop_front();
-        }
-        // What still waits for the socket is older and contained in this one.
-        self.outbox.retain(|message| !matches!(message, ClientMessage::Move(_)));
-        self.outbox.push_back(ClientMessage::Move(self.samples.iter().copied().collect()));
-        Some(tick)
-    }
-
-    /// Forgets earlier movement, so that a jump is not repeated as a redundant sample.
-    pub fn forget_movement(&mut self) {
-        self.samples.clear();
     }
 
     /// Leaves for good.

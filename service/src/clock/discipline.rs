@@ -34,6 +34,8 @@ const DRIFT_PPM: i64 = 1_000;
 /// Answers that are remembered.
 const SAMPLES: usize = 16;
 
+/// See [`Discipline::slept`].
+const SHORT_SLEEP: Duration = Duration::from_secs(1);
 /// Granted to two answers beside what each may be wrong by: clocks are read in steps, too.
 const CHANCE_NS: u64 = 100_000;
 
@@ -151,6 +153,15 @@ impl Discipline {
         let target = self.best(now).map_or(offset, |best| best.offset_ns);
         let from = self.line.map_or(target, |line| line.offset_at(now));
         self.line = Some(Line { anchor_ns: now, offset_ns: from, target_ns: target });
+    }
+
+    /// The machine slept for `slept` and woke at boot time `now`. After less than a second the clock goes on from
+    /// where it stood and catches up; after more, everybody has noticed anyway, and it is right at once.
+    pub fn slept(&mut self, now: Duration, slept: Duration) {
+        let Some(line) = self.line.as_mut().filter(|_| slept < SHORT_SLEEP) else { return };
+        let shown = line.at(now.saturating_sub(slept));
+        *line =
+            Line { anchor_ns: nanos(now), offset_ns: nanos(shown) - nanos(now), target_ns: line.target_ns };
     }
 
     /// Grid time as a function of boot time, or `None` before the first answer.
@@ -276,6 +287,18 @@ mod tests {
                 "{}",
                 error(&clock, 34 * SECOND, after)
             );
+        }
+    }
+
+    #[test]
+    fn a_short_sleep_is_caught_up_with_and_a_long_one_is_jumped_over() {
+        let leader = |boot| leader_at(boot, 500 * SECOND, 0);
+        for (slept_ms, behind_ms, behind_later_ms) in [(50, 50, 4), (900, 900, 800), (5_000, 0, 0)] {
+            let mut clock = Discipline::new();
+            ask(&mut clock, SECOND, 1_000, 1_000, leader);
+            clock.slept(Duration::from_secs(9), Duration::from_millis(slept_ms));
+            let behind = |second| -(error(&clock, second * SECOND, leader) as f64 / 1e6).round() as i64;
+            assert_eq!((behind(9), behind(11)), (behind_ms, behind_later_ms), "{slept_ms} ms");
         }
     }
 

@@ -8,7 +8,7 @@
 //! | `drift_ppm=N` | gains N microseconds a second |
 //! | `jump_ms=N@S` | jumps N ms ahead, S seconds after the start, as a clock does that was given too much after a sleep |
 //! | `lose_ms=N@S` | stands still for N ms, as a clock does of a guest that was paused without being told |
-//! | `there_ms=N` | is as it is; questions about the grid take up to N ms longer on their way, in turns of ten seconds at least half of it |
+//! | `there_ms=N` | is as it is; questions about the grid take up to N ms longer on their way, from the fourth second on, and in turns of five seconds at least half of that |
 //! | `back_ms=N` | the same for the answers |
 //! | `wall` | is the wall clock, which anybody may set |
 //! | `first_answer` | is compared with the grid once, and believed from then on |
@@ -94,11 +94,12 @@ impl Wrong {
         right + self.skew_ms * 1_000_000 + drift + jumps
     }
 
-    /// How much longer a message takes that is sent at `at`, nanoseconds, where `most` ms are possible.
+    /// How much longer a message takes that is sent `at` nanoseconds after the start, where `most` ms are
+    /// possible.
     fn late(at: i64, most: u64) -> i64 {
-        let at = at.unsigned_abs();
+        let Some(at) = u64::try_from(at).ok().and_then(|at| at.checked_sub(3_000_000_000)) else { return 0 };
         let most = most * 1_000_000;
-        let least = if (at / 10_000_000_000).is_multiple_of(2) { most / 2 } else { 0 };
+        let least = if (at / 5_000_000_000).is_multiple_of(2) { most / 2 } else { 0 };
         let drawn = (at / 1_000_000).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
         let more = (u128::from(most - least) * u128::from(drawn)) >> 24;
         i64::try_from(u128::from(least) + more).unwrap_or_default()
@@ -113,18 +114,23 @@ fn wrong() -> &'static Wrong {
     })
 }
 
+/// What boot time and the wall clock were when this was first asked.
+fn begun(right: i64) -> (i64, i64) {
+    static BEGUN: OnceLock<(i64, i64)> = OnceLock::new();
+    *BEGUN.get_or_init(|| (right, wall()))
+}
+
 /// What the clock of this process shows at `right`.
 pub(super) fn own(right: Duration) -> Duration {
-    static BEGUN: OnceLock<(i64, i64)> = OnceLock::new();
     let right = nanos(right);
-    let (begun, wall_begun) = *BEGUN.get_or_init(|| (right, wall()));
+    let (begun, wall_begun) = begun(right);
     let right = if wrong().wall { begun + wall() - wall_begun } else { right };
     Duration::from_nanos(u64::try_from(wrong().shows(right, begun)).unwrap_or_default())
 }
 
 /// When a question about the grid seems to have been asked and answered.
 pub(super) fn asked_and_heard(asked: Duration, heard: Duration) -> (Duration, Duration) {
-    let (at, wrong) = (nanos(asked), wrong());
+    let (at, wrong) = (nanos(asked) - begun(nanos(asked)).0, wrong());
     let (there, back) = (Wrong::late(at, wrong.there_ms), Wrong::late(at, wrong.back_ms));
     let by = |ns: i64| Duration::from_nanos(ns.unsigned_abs());
     (asked.saturating_sub(by(there)), heard + by(back))
@@ -174,10 +180,10 @@ mod tests {
 
     #[test]
     fn messages_are_late_by_what_was_said_and_by_half_of_it_in_turns() {
-        let late = |second: i64| (0..500).map(move |n| Wrong::late(second * S + n * 17 * MS, 100));
+        let late = |second: i64| (0..290).map(move |n| Wrong::late(second * S + n * 17 * MS, 100));
         assert!((0..40).flat_map(late).all(|late| (0..=100 * MS).contains(&late)));
-        assert!(late(0).all(|late| late >= 50 * MS));
-        assert!(late(10).any(|late| late < 10 * MS) && late(10).any(|late| late > 90 * MS));
-        assert_eq!(Wrong::late(5 * S, 0), 0);
+        assert!(late(3).all(|late| late >= 50 * MS));
+        assert!(late(8).any(|late| late < 10 * MS) && late(8).any(|late| late > 90 * MS));
+        assert_eq!([Wrong::late(2 * S, 100), Wrong::late(5 * S, 0)], [0, 0]);
     }
 }

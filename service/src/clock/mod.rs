@@ -3,7 +3,8 @@
 //! Grid time is boot time plus an offset. The leader chooses the offset once. A follower asks over
 //! its links, takes the offset of the quickest answer, and slews towards it: after the first answer
 //! its clock is never stepped and never runs backwards. Boot time goes on while a machine sleeps and
-//! is the same for all processes of a machine, so there a follower only measures the link.
+//! is the same for all processes of a machine, so there a follower only measures the link. What a short sleep
+//! added to it is slewed, too.
 
 mod discipline;
 #[cfg(any(feature = "faults", test))]
@@ -12,7 +13,7 @@ mod fault;
 #[cfg(not(feature = "faults"))]
 mod right;
 
-use std::sync::atomic::{AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering, fence};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -32,6 +33,20 @@ pub fn boot_time() -> Duration {
     source::own(Duration::new(now.tv_sec.unsigned_abs(), u32::try_from(now.tv_nsec).unwrap_or_default()))
 }
 
+/// Boot time moves ahead of the time that the machine was awake only while it sleeps; less than this is the
+/// time between two readings.
+const SLEEP_NS: i64 = 5_000_000;
+
+/// By how much boot time is ahead of the time awake, in nanoseconds. Boot time is read first, so that whoever
+/// has to wait in between finds less, never more.
+fn asleep_ns() -> (Duration, i64) {
+    let boot = boot_time();
+    let awake = clock_gettime(ClockId::Monotonic);
+    let awake = Duration::new(awake.tv_sec.unsigned_abs(), u32::try_from(awake.tv_nsec).unwrap_or_default());
+    let nanos = |time: Duration| i64::try_from(time.as_nanos()).unwrap_or(i64::MAX / 4);
+    (boot, nanos(boot) - nanos(awake))
+}
+
 /// The grid clock of this process. Clones share it; reading takes no lock.
 #[derive(Debug, Clone)]
 pub struct GridClock {
@@ -44,6 +59,8 @@ struct Shared {
     published: Published,
     /// Highest time ever read, so that no two threads see it run backwards.
     latest_ns: AtomicU64,
+    /// The most that was ever read of [`asleep_ns`].
+    asleep_ns: AtomicI64,
 }
 
 impl GridClock {
@@ -60,6 +77,7 @@ impl GridClock {
             discipline: Mutex::new(Discipline::new()),
             published: Published::default(),
             latest_ns: AtomicU64::new(0),
+            asleep_ns: AtomicI64::new(asleep_ns().1),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -92,8 +110,14 @@ impl GridClock {
 
     /// Grid time now, or `None` before the first sample. Never less than any earlier answer.
     pub fn grid_now(&self) -> Option<Duration> {
+        let (boot, asleep) = asleep_ns();
+        let slept = asleep - self.shared.asleep_ns.fetch_max(asleep, Ordering::AcqRel);
+        if slept > SLEEP_NS {
+            let slept = Duration::from_nanos(slept.unsigned_abs());
+            self.change(|discipline, now| discipline.slept(now, slept));
+        }
         let line = self.shared.published.read()?;
-        let now = u64::try_from(line.at(boot_time()).as_nanos()).unwrap_or(u64::MAX);
+        let now = u64::try_from(line.at(boot).as_nanos()).unwrap_or(u64::MAX);
         let earlier = self.shared.latest_ns.fetch_max(now, Ordering::AcqRel);
         Some(Duration::from_nanos(now.max(earlier)))
     }

@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 
 use horizon_model::{EntityId, Epoch, TICKS_PER_SECOND, Tick};
 use serde::Serialize;
+use tracing::debug;
 
 use crate::runner::Run;
 
@@ -179,6 +180,7 @@ impl StepMeter {
 }
 
 fn push(faults: &mut Vec<Fault>, fault: Fault) {
+    debug!(?fault, "a tick is missed, or doubled where it is negative");
     if faults.len() < MAX_FAULTS {
         faults.push(fault);
     }

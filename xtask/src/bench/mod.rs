@@ -2,6 +2,7 @@
 //! and exactly one JSON object to standard output; of gorc, an array or a table.
 
 mod borders;
+mod clocks;
 mod crossings;
 mod crowd;
 mod gorc;
@@ -44,6 +45,8 @@ pub(crate) enum What {
     Pools(PoolsOptions),
     /// Fights, pickups and trades across borders and where four regions meet, also while region servers are killed
     Borders(borders::BordersOptions),
+    /// Crossings between region servers whose clocks are off, drift, are stepped or hear the time late
+    Clocks(ClocksOptions),
     /// How well border crossings are foreseen, on recorded and drawn movement
     Predict(PredictOptions),
     /// What replication costs by itself, and how exact its pictures are: one row for each scene
@@ -226,6 +229,26 @@ pub(crate) struct PoolsOptions {
     objects: usize,
 }
 
+/// How wrong clocks are watched.
+#[derive(Debug, Args)]
+pub(crate) struct ClocksOptions {
+    /// Print JSON; there is no other form
+    #[arg(long)]
+    json: bool,
+    /// Play each row this long
+    #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u64).range(4..=3600))]
+    seconds: u64,
+    /// Runners in each row
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u64).range(1..=40))]
+    runners: u64,
+    /// Only rows whose name begins so, such as "step 30/60"
+    #[arg(long)]
+    only: Option<String>,
+    /// Leave configurations and logs in this folder
+    #[arg(long)]
+    data: Option<PathBuf>,
+}
+
 /// Measures, and prints what was found. Where that breaks a promise the status is 1.
 pub(crate) async fn run(what: What) -> Outcome<()> {
     let mut signals = Signals::new()?;
@@ -249,6 +272,11 @@ pub(crate) async fn run(what: What) -> Outcome<()> {
             }
             What::Borders(options) => {
                 borders::measure(&cargo::build(Profile::Release)?, &options).await.map(Some)
+            }
+            What::Clocks(options) => {
+                let built = cargo::build(Profile::Release)?;
+                cargo::build_faulty(Profile::Release, &["faulty-region-server"])?;
+                clocks::measure(&built, &options).await.map(Some)
             }
             What::Predict(options) => predict::measure(&options).map(|()| None),
             What::Gorc(options) => gorc::measure(&options).map(|()| None),
