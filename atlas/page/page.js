@@ -200,10 +200,18 @@ function regionRow(region) {
     served ? region.worker.slice(0, 8) : region.state,
     region.lease ?? "",
     region.players ?? "",
-    region.step_ms ? `${region.step_ms.p99.toFixed(1)} ms` : "",
+    stepCell(region),
   ];
   for (const cell of cells) row.insertCell().textContent = cell;
   return row;
+}
+
+// How long steps take; how much less is told for it, or that there are none.
+function stepCell(region) {
+  if (region.stalled) return "stands still";
+  if (!region.step_ms) return "";
+  const less = region.load_level > 0 ? `, load ${region.load_level}` : "";
+  return `${region.step_ms.p99.toFixed(1)} ms${less}`;
 }
 
 function span(text, style = "") {

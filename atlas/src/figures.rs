@@ -37,6 +37,8 @@ pub struct Figures {
     pub workers: Gauge,
     /// Served regions.
     pub regions: Gauge,
+    /// Served regions that stand still.
+    pub stalled: Gauge,
     /// Leases that were ended because their region server had ended or was not heard any more.
     pub evictions: Counter,
     /// Regions placed because somebody was expected.
@@ -89,6 +91,7 @@ impl Figures {
             sent_bytes: metrics.counter("atlas_sent_bytes", "Bytes of messages to clients, before TLS"),
             workers: metrics.gauge("atlas_workers", "Registered region servers"),
             regions: metrics.gauge("atlas_regions", "Served regions"),
+            stalled: metrics.gauge("atlas_stalled_regions", "Served regions that stand still"),
             evictions: metrics
                 .counter("atlas_evictions", "Leases ended because their holder ended or fell silent"),
             spawned_by_prediction: metrics

@@ -186,6 +186,9 @@ impl Hub {
                 let (by, silence) = (Accuser::Neighbour(by), SILENCE);
                 self.direct(Input::Silent { region, lease, by, silence });
             }
+            ToHub::Stalled { region, lease, stalled } => {
+                self.direct(Input::Stalled { region, lease, stalled });
+            }
             ToHub::Band(band) => self.predict(&band),
             ToHub::Summary(summary) => self.summary(*summary),
             ToHub::Ensure { region, why } => self.ensure(region, why),
@@ -353,6 +356,7 @@ impl Hub {
         }
         self.evacuations.answer(self.edge.uptime(), &self.director);
         let figures = &self.edge.figures;
+        figures.stalled.set(i64::try_from(self.director.pool().stalled).unwrap_or(i64::MAX));
         figures
             .spawned_by_prediction
             .set(i64::try_from(self.director.spawned_by_prediction()).unwrap_or(i64::MAX));

@@ -64,6 +64,15 @@ pub enum ToHub {
         /// Who says so.
         by: RegionId,
     },
+    /// A region stands still, or steps again.
+    Stalled {
+        /// Which.
+        region: RegionId,
+        /// Under which lease.
+        lease: Epoch,
+        /// Whether it stands still.
+        stalled: bool,
+    },
     /// Bodies near a border.
     Band(Band),
     /// A region at a glance.

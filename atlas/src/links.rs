@@ -145,6 +145,12 @@ impl Reader {
                 let Some(by) = self.region.filter(|_| self.link.has_voice()) else { return };
                 ToHub::Silent { region, lease, by }
             }
+            RegionToEdge::Stalled { region, lease, stalled } => {
+                if !self.link.has_voice() {
+                    return;
+                }
+                ToHub::Stalled { region, lease, stalled }
+            }
             RegionToEdge::Band(band) => ToHub::Band(band),
             RegionToEdge::Summary(summary) => ToHub::Summary(summary),
             other => return self.to_session(other),

@@ -243,6 +243,7 @@ impl View {
             "state": region.state.name(),
             "worker": placement.map(|placement| placement.worker.to_string()),
             "lease": placement.map(|placement| placement.lease.to_string()),
+            "stalled": region.is_stalled(),
         });
         if let Some(summary) = self.regions.get(&region.id).filter(|_| placement.is_some()) {
             let players = summary.entities.iter().filter(|e| matches!(e.key, EntityKey::Player(_))).count();

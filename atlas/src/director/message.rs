@@ -78,6 +78,15 @@ pub enum Input {
         /// For how long.
         silence: Duration,
     },
+    /// A region stands still though its process lives, or steps again.
+    Stalled {
+        /// Which.
+        region: RegionId,
+        /// Under which lease.
+        lease: Epoch,
+        /// Whether it stands still.
+        stalled: bool,
+    },
     /// How a region fares.
     Summary {
         /// Which.

@@ -248,6 +248,11 @@ impl Director {
                     region.accuse(now, lease, by, silence);
                 }
             }
+            Input::Stalled { region, lease, stalled } => {
+                if let Some(region) = self.regions.get_mut(&region) {
+                    region.stall(lease, stalled);
+                }
+            }
             Input::Summary { region, idle } => {
                 if let Some(region) = self.regions.get_mut(&region) {
                     region.observe(now, idle);

@@ -20,13 +20,15 @@ impl Director {
         // The fewest with which no more than the share has a region.
         let above = self.settings.grow_above;
         let spare = (busy as f64 * (1.0 - above) / above - f64::EPSILON * busy as f64).ceil() as usize;
+        let stalled = self.regions.values().filter(|region| region.is_stalled()).count();
         Pool {
             waiting: self.regions.values().filter(|region| region.waiting().is_some()).count(),
             evacuating: self.evacuating.len(),
+            stalled,
             busy,
             free,
             starting: self.starting(),
-            wanted: self.settings.warm_workers.max(spare),
+            wanted: self.settings.warm_workers.max(spare).max(stalled),
             workers: self.workers.len() + self.starting(),
             max_workers: self.settings.max_workers,
             occupancy,

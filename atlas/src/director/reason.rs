@@ -102,6 +102,8 @@ pub struct Pool {
     pub waiting: usize,
     /// Regions that are to go on elsewhere.
     pub evacuating: usize,
+    /// Served regions that stand still: they may need another worker soon.
+    pub stalled: usize,
     /// Workers with a region.
     pub busy: usize,
     /// Workers that are ready.

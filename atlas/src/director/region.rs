@@ -102,6 +102,8 @@ pub struct Region {
     fenced: Epoch,
     /// Who does not hear it, when they said so last, and for how long it was.
     accusers: BTreeMap<Accuser, (Duration, Duration)>,
+    /// The lease under which it stands still.
+    stalled: Option<Epoch>,
 }
 
 impl Region {
@@ -115,6 +117,7 @@ impl Region {
             failures: 0,
             fenced: Epoch::ZERO,
             accusers: BTreeMap::new(),
+            stalled: None,
         }
     }
 
@@ -162,6 +165,16 @@ impl Region {
         if self.placement().is_some_and(|placement| placement.lease == lease) {
             self.accusers.insert(by, (now, silence));
         }
+    }
+
+    /// Its worker says that it stands still, or steps again.
+    pub(super) fn stall(&mut self, lease: Epoch, stalled: bool) {
+        self.stalled = stalled.then_some(lease);
+    }
+
+    /// Whether it is served and stands still.
+    pub fn is_stalled(&self) -> bool {
+        self.placement().is_some_and(|placement| self.stalled == Some(placement.lease))
     }
 
     /// For how long the edge has not heard it, if that is so now.

@@ -10,6 +10,7 @@ mod fragile;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use horizon_plugin_api::{
     Component, Ctx, EntityId, EventSystem, PlayerConnectedEvent, PlayerId, PluginError, Position,
@@ -40,6 +41,10 @@ pub struct Config {
     pub march_after_seconds: u64,
     /// So many things lie in each region in which somebody has been; 0 is none.
     pub objects: usize,
+    /// So many milliseconds a step does not end, now and then; 0 is never.
+    pub blocks_ms: u64,
+    /// Seconds from one such step to the next, where somebody is; 0 is never.
+    pub blocks_every_seconds: u64,
     /// On which side of a border the plugin panics, while a player's state is written or read.
     pub panics: Option<Panics>,
 }
@@ -135,6 +140,7 @@ impl SimplePlugin for Drill {
         events
             .on_core("server_tick", move |cx: &mut Ctx, event: ServerTickEvent| {
                 change(cx, &config, event.tick)?;
+                block(cx, &config, event.tick);
                 muster.march(cx, &config, event.tick)
             })
             .await
@@ -170,6 +176,15 @@ fn change(cx: &mut Ctx, config: &Config, tick: Tick) -> Result<(), PluginError> 
         }
     }
     Ok(())
+}
+
+/// What a plugin must not do: the whole region waits for it.
+#[allow(clippy::disallowed_methods)]
+fn block(cx: &Ctx, config: &Config, tick: Tick) {
+    let every = config.blocks_every_seconds * TICKS_PER_SECOND;
+    if every > 0 && tick.0.is_multiple_of(every) && !own_players(cx).is_empty() {
+        std::thread::sleep(Duration::from_millis(config.blocks_ms));
+    }
 }
 
 impl Muster {

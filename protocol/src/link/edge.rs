@@ -282,6 +282,15 @@ pub enum RegionToEdge {
     Band(Band),
     /// The region at a glance, five times a second.
     Summary(Box<Summary>),
+    /// The region stands still though its process lives, or steps again.
+    Stalled {
+        /// Which.
+        region: RegionId,
+        /// Under which lease.
+        lease: Epoch,
+        /// Whether it stands still.
+        stalled: bool,
+    },
 }
 
 /// One region's answer to an open session, and its claim after a handoff or a recovery.

@@ -22,7 +22,7 @@ pub use region::{
 };
 
 /// Version of the link protocol. Both ends must agree; a refusal names both.
-pub const VERSION: u32 = 5;
+pub const VERSION: u32 = 6;
 /// Longest frame on a link in bytes: a capsule of 64 KiB with room for its envelope, many times over.
 pub const MAX_FRAME_BYTES: usize = 4 * 1024 * 1024;
 /// Streams that carry the reliable data of sessions; a session stays on one.

@@ -18,6 +18,8 @@ pub(crate) enum Event {
     /// A worker did not answer the call.
     NotReached(WorkerId),
     Placed(Box<Result<Placed, (RegionId, String)>>),
+    /// The tick thread stands still, or steps again.
+    Stalled(bool),
     /// The tick thread ended: the region was given back, or lost.
     Ended {
         retired: bool,

@@ -173,6 +173,7 @@ impl Hub {
                 self.to_region(ThreadInput::Region(Input::Worker(worker, message))).await;
             }
             Event::Placed(result) => self.placed(*result).await,
+            Event::Stalled(stalled) => self.stalled(stalled),
             Event::Ended { retired } => return self.ended(retired),
         }
         true
@@ -300,6 +301,17 @@ impl Hub {
                 self.to_edges(&RegionToEdge::NotPlaced { region, why });
             }
         }
+    }
+
+    /// The region stands still, or steps again: it can be asked, and its edges hear of it.
+    fn stalled(&self, stalled: bool) {
+        let Some((Placement { region, lease, .. }, _)) = &self.serving else { return };
+        if stalled {
+            self.shared.readiness.not_ready("the region stands still: no step has ended for three periods");
+        } else {
+            self.shared.readiness.ready();
+        }
+        self.to_edges(&RegionToEdge::Stalled { region: *region, lease: *lease, stalled });
     }
 
     /// The region is free again. A lost one ends the process: its memory is no longer worth anything.

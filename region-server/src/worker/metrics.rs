@@ -26,6 +26,8 @@ pub(crate) struct WorkerMetrics {
     pub(super) deferred: Counter,
     pub(super) load_level: Gauge,
     pub(super) degraded: Gauge,
+    pub(super) stalled: Gauge,
+    pub(super) stalls: Counter,
     pub(super) recovery: ByPhase,
 }
 
@@ -42,6 +44,8 @@ impl WorkerMetrics {
             recovery,
             degraded: metrics
                 .gauge("region_degraded", "1 while the lease is not certain: nothing is durable"),
+            stalled: metrics.gauge("region_stalled", "1 while no step has ended for three periods"),
+            stalls: metrics.counter("region_stalls", "Times that no step ended for three periods"),
             step_seconds: metrics.histogram("region_step_seconds", "Work time of a step", &SECONDS),
             overruns: metrics.counter("region_step_overruns", "Steps that began late or took too long"),
             frames: metrics.counter("region_state_frames", "State frames made for clients"),

@@ -18,6 +18,7 @@ mod handle;
 mod hub;
 mod metrics;
 mod place;
+mod pulse;
 mod report;
 mod thread;
 

@@ -20,6 +20,7 @@ use super::Shared;
 use super::asking::Asking;
 use super::event::Event;
 use super::handle::{RegionThread, ThreadInput, deliver};
+use super::pulse::{self, Pulse};
 use super::report::tell;
 use crate::fault;
 use crate::journal::{Fence, FenceError, JournalWriter, Segment, Staged, Written};
@@ -60,11 +61,15 @@ pub(crate) fn start(start: Start, events: mpsc::Sender<Event>) -> RegionThread {
     let (inbox, queue) = sync_channel(INBOX);
     let runtime = Handle::current();
     tokio::spawn(renew(Arc::clone(&start.shared), start.lease, inbox.clone()));
+    let pulse = Arc::new(Pulse::default());
+    let (shared, region, period) =
+        (Arc::clone(&start.shared), start.lease.region, start.config.rate.period());
+    tokio::spawn(pulse::watch(shared, region, period, Arc::downgrade(&pulse), events.clone()));
     let sender = inbox.clone();
     std::thread::Builder::new()
         .name("tick".into())
         .spawn(move || {
-            let run = || Ticker::new(start, runtime.clone(), sender).run(&queue);
+            let run = || Ticker::new(start, runtime.clone(), sender).run(&queue, pulse);
             let retired = exit::unless_panic("tick", run);
             drop(queue);
             let _ = runtime.block_on(events.send(Event::Ended { retired }));
@@ -194,7 +199,7 @@ impl Ticker {
     }
 
     /// Runs the region to its end; whether it was given back in order.
-    fn run(mut self, queue: &Receiver<ThreadInput>) -> bool {
+    fn run(mut self, queue: &Receiver<ThreadInput>, pulse: Arc<Pulse>) -> bool {
         let rate = self.region.rate();
         let mut next = rate.align_up(self.region.tick() + 1);
         while self.ended.is_none() {
@@ -226,9 +231,11 @@ impl Ticker {
             fault::after_step(&self.region);
             self.perform();
             self.account(begun.elapsed());
+            pulse.beat();
             self.tell_standing();
             next = next + rate.step();
         }
+        drop(pulse);
         let retired = self.ended == Some(true);
         // Waits until everything queued is on the disk.
         drop(self.journal);

@@ -9,6 +9,7 @@
 //! ERROR line in a log fails the test that started the process. Nothing waits for a time to pass: tests wait
 //! for what they want to see, with [`DEADLINE`].
 
+mod asked;
 pub mod chain;
 pub mod elsewhere;
 pub mod http;

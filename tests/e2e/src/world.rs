@@ -123,7 +123,8 @@ impl World {
         std::fs::write(ball, crate::recording::ball()).expect("written");
         let plugins = folder.path().join("plugins");
         std::fs::create_dir(&plugins).expect("made");
-        for name in ["chat", "ledger", "movement", "replay"] {
+        let drill = more.contains("[plugin.drill]").then_some("drill");
+        for name in ["chat", "ledger", "movement", "replay"].into_iter().chain(drill) {
             let library = format!("libhorizon_plugin_{name}.so");
             std::fs::copy(programs().join(&library), plugins.join(&library))
                 .unwrap_or_else(|error| panic!("{library}: {error}; run `cargo build --workspace` first"));
@@ -295,19 +296,6 @@ impl World {
         metrics(self.ports.admin).await
     }
 
-    /// What each region server counts that has been started here and answers.
-    pub async fn region_metrics(&self) -> Vec<String> {
-        let mut all = Vec::new();
-        for (_, log) in self.logs() {
-            for line in log.lines().filter(|line| line.contains("worker=") && line.contains(" started")) {
-                let port = line.split("admin=127.0.0.1:").nth(1);
-                let port = port.and_then(|rest| rest.split(' ').next()?.parse().ok());
-                all.push(metrics(port.expect("the line names the admin listener")).await);
-            }
-        }
-        all
-    }
-
     /// How many lines of all logs have this text.
     pub fn times_logged(&self, log: &str, text: &str) -> usize {
         let logs = self.logs().into_iter().filter(|(name, _)| name.starts_with(log));
@@ -418,7 +406,7 @@ impl World {
         alive
     }
 
-    fn logs(&self) -> Vec<(String, String)> {
+    pub(crate) fn logs(&self) -> Vec<(String, String)> {
         let Ok(entries) = std::fs::read_dir(self.folder.path().join("logs")) else { return Vec::new() };
         let mut logs: Vec<_> = entries
             .filter_map(Result::ok)
@@ -467,7 +455,7 @@ impl Ports {
     }
 }
 
-async fn metrics(port: u16) -> String {
+pub(crate) async fn metrics(port: u16) -> String {
     http::get(port, "/metrics").await.map(|(_, text)| text).unwrap_or_default()
 }
 

@@ -143,6 +143,11 @@ fn any_input() -> impl Strategy<Value = Input> {
         2 => any_region().prop_map(Input::Evicted),
         2 => (0_u16..5, 0_u64..6, 0_u64..3_000)
             .prop_map(|(region, lease, silence)| silent(region, lease, Accuser::Edge, silence)),
+        1 => (any_region(), 0_u64..6).prop_map(|(region, lease)| Input::Stalled {
+            region,
+            lease: Epoch::new(1, lease),
+            stalled: true,
+        }),
         2 => any_region().prop_map(|region| Input::Summary { region, idle: true }),
         1 => any_region().prop_map(Input::Evacuate),
         1 => any::<bool>().prop_map(Input::Lease),

@@ -182,3 +182,25 @@ fn who_would_direct_says_the_same_and_changes_nothing() {
     said.dedup();
     assert_eq!(said, expected);
 }
+
+#[test]
+fn somebody_gets_ready_while_a_region_stands_still() {
+    let stalled =
+        |lease, stalled| Input::Stalled { region: RegionId(2), lease: Epoch::new(1, lease), stalled };
+    let base = [LEAD, (1, registered(7, Some(placement(2, 7, 3))))];
+    let after = |more: &[(u64, Input)]| [&base[..], more].concat();
+    let director = check("it stands still", 0, &after(&[(2, stalled(3, true))]), &[Output::Spawn]);
+    assert!(director.region(RegionId(2)).is_some_and(Region::is_stalled));
+    check("somebody waits already", 1, &after(&[(2, stalled(3, true))]), &[Output::Spawn]);
+    let director = check("an older lease did", 0, &after(&[(2, stalled(2, true))]), &[]);
+    assert_eq!(director.pool().stalled, 0);
+    let steps = after(&[(2, stalled(3, true)), (3, stalled(3, false))]);
+    let director = check("it steps again", 0, &steps, &[Output::Spawn]);
+    assert_eq!(director.pool().stalled, 0);
+    let mut steps =
+        after(&[(2, stalled(3, true)), (3, Input::Spawned { pid: 8 }), (400, registered(8, None))]);
+    steps.push((1_100, silent(2, 3, Accuser::Edge, 1_000)));
+    let evict = Output::Evict { region: RegionId(2), worker: WorkerId(7) };
+    // And one more to wait, until the silent one does not count.
+    check("it stays silent", 0, &steps, &[Output::Spawn, evict]);
+}

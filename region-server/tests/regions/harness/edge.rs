@@ -90,6 +90,7 @@ impl Harness {
             | RegionToEdge::NotPlaced { .. }
             | RegionToEdge::Retired { .. }
             | RegionToEdge::Alive { .. }
+            | RegionToEdge::Stalled { .. }
             | RegionToEdge::ClockPing { .. } => {}
         }
     }
