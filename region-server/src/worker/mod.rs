@@ -19,7 +19,6 @@ mod hub;
 mod metrics;
 mod place;
 mod pulse;
-mod queue;
 mod report;
 mod thread;
 

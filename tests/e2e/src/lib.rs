@@ -19,6 +19,7 @@ pub mod outage;
 pub mod player;
 pub mod recording;
 pub mod redis;
+pub mod skirmish;
 pub mod world;
 
 use std::time::Duration;

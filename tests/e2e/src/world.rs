@@ -124,7 +124,8 @@ impl World {
         let plugins = folder.path().join("plugins");
         std::fs::create_dir(&plugins).expect("made");
         let drill = more.contains("[plugin.drill]").then_some("drill");
-        for name in ["chat", "ledger", "movement", "replay"].into_iter().chain(drill) {
+        let names = ["arena", "chat", "ledger", "movement", "replay", "vehicles"];
+        for name in names.into_iter().chain(drill) {
             let library = format!("libhorizon_plugin_{name}.so");
             std::fs::copy(programs().join(&library), plugins.join(&library))
                 .unwrap_or_else(|error| panic!("{library}: {error}; run `cargo build --workspace` first"));

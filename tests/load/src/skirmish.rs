@@ -1,4 +1,4 @@
-//! Companies who fight, trade and pick coins up around the point where four regions meet, by a script.
+//! Companies who fight, trade, pick coins up and ride around the point where four regions meet, by a script.
 //!
 //! ```text
 //!   script (seeded, pure) ──▶ company ── one action after the other ──▶ member ──▶ horizon-client ──▶ the world
@@ -10,9 +10,10 @@
 //! worlds gives two accounts that can be compared line by line.
 
 mod member;
+mod riding;
 mod script;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::f64::consts::TAU;
 use std::time::Duration;
 
@@ -24,7 +25,7 @@ use tokio::time::{Instant, sleep};
 use tracing::warn;
 
 use member::{Member, Path, Seen};
-pub use script::{Action, Coin, MEMBERS, script};
+pub use script::{Action, Coin, MEMBERS, rides, script};
 
 /// Metres from the middle of a company at which its members walk, and how fast, in metres per second. Any two of
 /// them are within the plugin's reach of 30 m, also where a crash takes one of them back by a quarter of a second.
@@ -69,6 +70,8 @@ pub struct Account {
     pub tokens_before: Vec<u64>,
     /// The same at the end, when none lies on the ground.
     pub tokens_after: Vec<u64>,
+    /// Answers to the question who rides with whom in which somebody was missing, or was too many.
+    pub groups_split: usize,
     /// Times that a member's region became another one, or another process.
     pub authority_changes: u64,
     /// Crashes that members were told of.
@@ -109,7 +112,16 @@ pub async fn play(plan: &Plan) -> Result<Account, String> {
             coins.push(member.purse(PATIENCE).await.ok_or("somebody has no purse to begin with")?);
         }
         let script = script(plan.seed, number, plan.actions);
-        let company = Company { members, coins, objects: BTreeMap::new(), next: 0 };
+        let company = Company {
+            members,
+            middle: middle(number),
+            coins,
+            objects: BTreeMap::new(),
+            next: 0,
+            vehicle: serde_json::Value::Null,
+            riding: BTreeSet::new(),
+            groups_split: 0,
+        };
         tasks.spawn(async move { (number, company.play(&script).await) });
     }
     let (started, mut parts) = (Instant::now(), BTreeMap::new());
@@ -127,6 +139,7 @@ fn sum(parts: impl Iterator<Item = Part>, seconds: f64) -> Account {
     for part in parts {
         account.outcomes.extend(part.outcomes);
         account.unanswered += part.unanswered;
+        account.groups_split += part.groups_split;
         account.tokens_before.extend(part.tokens_before);
         account.tokens_after.extend(part.tokens_after);
         took.extend(part.took_ms);
@@ -149,11 +162,16 @@ fn sum(parts: impl Iterator<Item = Part>, seconds: f64) -> Account {
 /// The middle of a company, in metres.
 fn middle(company: usize) -> [f64; 2] {
     let along = [[ALONG_METRES, 0.0], [0.0, ALONG_METRES], [-ALONG_METRES, 0.0], [0.0, -ALONG_METRES]];
-    if company.is_multiple_of(2) { [0.0, 0.0] } else { along[company / 2 % along.len()] }
+    if company.is_multiple_of(2) || rides(company) { [0.0, 0.0] } else { along[company / 2 % along.len()] }
 }
 
 fn path(company: usize, place: usize, began: Instant) -> Path {
     let [x, y] = middle(company);
+    if rides(company) && place < MEMBERS {
+        // Within reach of each other, and each in a region of its own.
+        let [dx, dy] = [[-3.5, -3.5], [3.5, -3.5], [-3.5, 3.5], [3.5, 3.5]][place];
+        return Path::Stand([x + dx, y + dy]);
+    }
     if place == MEMBERS {
         return Path::Stand([x + OUTSIDE_METRES[0], y + OUTSIDE_METRES[1]]);
     }
@@ -173,7 +191,7 @@ fn options(plan: &Plan, company: usize, place: usize) -> Options {
             token: "guest".to_owned(),
             spawn: Some([x, y, z]),
         },
-        spelling: if (company + place).is_multiple_of(2) { Spelling::Binary } else { Spelling::Json },
+        spelling: if (company / 2 + place).is_multiple_of(2) { Spelling::Binary } else { Spelling::Json },
         resume_for: PATIENCE,
     }
 }
@@ -182,9 +200,15 @@ fn options(plan: &Plan, company: usize, place: usize) -> Options {
 struct Company {
     members: Vec<Member>,
     coins: Vec<Vec<u64>>,
+    middle: [f64; 2],
     /// Coins on the ground.
     objects: BTreeMap<Coin, String>,
     next: u32,
+    /// The one that was called.
+    vehicle: serde_json::Value,
+    /// Members who sit on it, by what they were told.
+    riding: BTreeSet<usize>,
+    groups_split: usize,
 }
 
 /// What came of one company's script.
@@ -193,6 +217,7 @@ struct Part {
     unanswered: usize,
     tokens_before: Vec<u64>,
     tokens_after: Vec<u64>,
+    groups_split: usize,
     took_ms: Vec<u64>,
     seen: Vec<Seen>,
 }
@@ -202,21 +227,19 @@ impl Company {
         let (mut outcomes, mut took_ms, mut unanswered) = (Vec::new(), Vec::new(), 0);
         for action in script {
             self.next += 1;
-            let (by, event, mut payload) = self.spell(action);
-            payload["id"] = self.next.into();
             let asked = Instant::now();
-            let outcome = self.members[by].ask(event, payload, self.next, PATIENCE).await;
-            took_ms.push(u64::try_from(asked.elapsed().as_millis()).unwrap_or(u64::MAX));
-            let Some(outcome) = outcome else {
+            let outcome = match self.fights(action) {
+                Some((by, event, payload)) => self.fight(action, by, event, payload).await,
+                None => self.ride(action).await,
+            };
+            if !matches!(action, Action::Drive { .. }) {
+                took_ms.push(u64::try_from(asked.elapsed().as_millis()).unwrap_or(u64::MAX));
+            }
+            outcomes.push(outcome.unwrap_or_else(|| {
                 warn!(?action, number = self.next, "nobody was told what became of it");
                 unanswered += 1;
-                outcomes.push(format!("{event}: unanswered"));
-                continue;
-            };
-            if let (Action::Drop { coin, .. }, Some(object)) = (action, outcome["object"].as_str()) {
-                self.objects.insert(*coin, object.to_owned());
-            }
-            outcomes.push(format!("{event}: {} {} {}", outcome["done"], outcome["value"], outcome["why"]));
+                format!("{action:?}: unanswered")
+            }));
         }
         let mut tokens_after = Vec::new();
         for member in &mut self.members {
@@ -227,14 +250,31 @@ impl Company {
             seen.push(member.leave().await);
         }
         let tokens_before = self.coins.into_iter().flatten().collect();
-        Ok(Part { outcomes, unanswered, tokens_before, tokens_after, took_ms, seen })
+        let groups_split = self.groups_split;
+        Ok(Part { outcomes, unanswered, tokens_before, tokens_after, groups_split, took_ms, seen })
     }
 
-    /// Who sends what.
-    fn spell(&self, action: &Action) -> (usize, &'static str, serde_json::Value) {
+    /// Asks the plugin `arena` for something, and says what came of it.
+    async fn fight(
+        &mut self,
+        action: &Action,
+        by: usize,
+        event: &'static str,
+        mut payload: serde_json::Value,
+    ) -> Option<String> {
+        payload["id"] = self.next.into();
+        let outcome = self.members[by].ask(event, payload, self.next, PATIENCE).await?;
+        if let (Action::Drop { coin, .. }, Some(object)) = (action, outcome["object"].as_str()) {
+            self.objects.insert(*coin, object.to_owned());
+        }
+        Some(format!("{event}: {} {} {}", outcome["done"], outcome["value"], outcome["why"]))
+    }
+
+    /// Who sends what, of what the plugin `arena` decides.
+    fn fights(&self, action: &Action) -> Option<(usize, &'static str, serde_json::Value)> {
         let name = |member: usize| self.members[member].player().to_string();
         let number = |(member, coin): Coin| self.coins[member].get(coin).copied().unwrap_or_default();
-        match *action {
+        Some(match *action {
             Action::Hit { by, target } => (by, "hit", json!({ "target": name(target) })),
             Action::Drop { by, coin } => (by, "drop", json!({ "coin": number(coin) })),
             Action::Pick { by, coin } => {
@@ -246,6 +286,7 @@ impl Company {
                 let swap = json!({ "with": name(with), "give": number(give), "want": number(want) });
                 (by, "trade", swap)
             }
-        }
+            _ => return None,
+        })
     }
 }

@@ -1,4 +1,4 @@
-//! The same script of fights, pickups and trades in a world of one region and around the point where four meet,
+//! The same script of fights, pickups, trades and rides in a world of one region and around the point where four meet,
 //! also while region servers are killed: does everybody hear the same, and is every coin there once?
 
 use std::time::Duration;
@@ -84,7 +84,9 @@ fn broken(found: &Value) -> Vec<String> {
             broken.push(format!("{name}identical_to_single_server_share"));
         }
         let none = |key: &str| (run[key] != 0).then(|| format!("{name}{key}"));
-        broken.extend(["tokens_missing", "tokens_doubled", "told_again"].into_iter().filter_map(none));
+        broken.extend(
+            ["tokens_missing", "tokens_doubled", "told_again", "groups_split"].into_iter().filter_map(none),
+        );
         if run["kills"] == 0 && name == "with_kills." {
             broken.push("with_kills.kills".to_owned());
         }
@@ -192,6 +194,7 @@ impl Run {
         for key in [
             "unanswered",
             "told_again",
+            "groups_split",
             "authority_changes",
             "resyncs",
             "disconnects",
@@ -226,6 +229,8 @@ mod tests {
     fn run(outcomes: &[&str], tokens_after: &[u64]) -> Run {
         let account = json!({
             "outcomes": outcomes, "tokens_before": [1, 2, 3], "tokens_after": tokens_after, "told_again": 0,
+            "groups_split": 0,
+            "groups_split": 0,
         });
         Run { account, kills: 0 }
     }

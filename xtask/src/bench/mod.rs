@@ -43,7 +43,7 @@ pub(crate) enum What {
     KillEdge(KillEdgeOptions),
     /// Region servers from the pool: until one serves, ready and cold, and until one has taken over for another
     Pools(PoolsOptions),
-    /// Fights, pickups and trades across borders and where four regions meet, also while region servers are killed
+    /// Fights, pickups, trades and rides across borders and where four regions meet, also while region servers are killed
     Borders(borders::BordersOptions),
     /// Crossings between region servers whose clocks are off, drift, are stepped or hear the time late
     Clocks(ClocksOptions),

@@ -63,10 +63,13 @@ pub(super) struct Seen {
     pub(super) disconnects: u64,
 }
 
+/// An input to send: namespace, event and payload.
+type Order = (&'static str, &'static str, Value);
+
 /// A member in its own task.
 pub(super) struct Member {
     player: PlayerId,
-    orders: mpsc::Sender<(&'static str, Value)>,
+    orders: mpsc::Sender<Order>,
     news: mpsc::UnboundedReceiver<(String, Value)>,
     task: JoinHandle<Seen>,
 }
@@ -105,28 +108,33 @@ impl Member {
         id: u32,
         patience: Duration,
     ) -> Option<Value> {
-        self.orders.send((event, payload)).await.ok()?;
-        self.hear("outcome", patience, |value| value["id"] == id).await
+        let outcome = |name: &str, value: &Value| name == "arena/outcome" && value["id"] == id;
+        self.say("arena", event, payload, patience, outcome).await.map(|(_, value)| value)
     }
 
     /// Everything in the purse.
     pub(super) async fn purse(&mut self, patience: Duration) -> Option<Vec<u64>> {
-        self.orders.send(("report", json!({}))).await.ok()?;
-        let report = self.hear("report", patience, |_| true).await?;
+        let report = |name: &str, _: &Value| name == "arena/report";
+        let (_, report) = self.say("arena", "report", json!({}), patience, report).await?;
         serde_json::from_value(report["coins"].clone()).ok()
     }
 
-    async fn hear(
+    /// Sends an input, and returns the first event after it that is an answer.
+    pub(super) async fn say(
         &mut self,
-        name: &str,
+        namespace: &'static str,
+        event: &'static str,
+        payload: Value,
         patience: Duration,
-        wanted: impl Fn(&Value) -> bool,
-    ) -> Option<Value> {
+        answers: impl Fn(&str, &Value) -> bool,
+    ) -> Option<(String, Value)> {
+        while self.news.try_recv().is_ok() {}
+        self.orders.send((namespace, event, payload)).await.ok()?;
         let deadline = Instant::now() + patience;
         loop {
-            let (event, value) = timeout_at(deadline, self.news.recv()).await.ok()??;
-            if event == name && wanted(&value) {
-                return Some(value);
+            let (name, value) = timeout_at(deadline, self.news.recv()).await.ok()??;
+            if answers(&name, &value) {
+                return Some((name, value));
             }
         }
     }
@@ -149,7 +157,7 @@ struct Body {
 }
 
 impl Body {
-    async fn live(mut self, mut orders: mpsc::Receiver<(&'static str, Value)>) -> Seen {
+    async fn live(mut self, mut orders: mpsc::Receiver<Order>) -> Seen {
         let mut steps = interval(WALK_EVERY);
         steps.set_missed_tick_behavior(MissedTickBehavior::Skip);
         loop {
@@ -159,7 +167,7 @@ impl Body {
                     None => return self.seen,
                 },
                 order = orders.recv() => match order {
-                    Some((event, payload)) => self.send(event, &payload),
+                    Some((namespace, event, payload)) => self.send(namespace, event, &payload),
                     None => {
                         self.client.close().await;
                         return self.seen;
@@ -172,8 +180,8 @@ impl Body {
         }
     }
 
-    fn send(&mut self, event: &str, payload: &Value) {
-        if let Err(error) = self.client.send("arena", event, payload) {
+    fn send(&mut self, namespace: &str, event: &str, payload: &Value) {
+        if let Err(error) = self.client.send(namespace, event, payload) {
             warn!(%error, event, "an input was not sent");
         }
     }
@@ -184,7 +192,7 @@ impl Body {
                 let before = self.epoch.replace(frame.epoch);
                 self.seen.authority_changes += u64::from(before.is_some_and(|epoch| epoch != frame.epoch));
             }
-            Update::Event(event) if event.namespace == "arena" => {
+            Update::Event(event) if ["arena", "vehicles"].contains(&event.namespace.as_str()) => {
                 let value: Value = match event.read(self.client.spelling()) {
                     Ok(value) => value,
                     Err(error) => return warn!(%error, event = event.event, "an event cannot be read"),
@@ -193,8 +201,13 @@ impl Body {
                     let first = value["id"].as_u64().is_some_and(|id| self.told.insert(id));
                     self.seen.told_again += usize::from(!first);
                 }
+                if event.event == "left" {
+                    // On foot again, and it goes on from here.
+                    let at = [0, 1].map(|axis| value["at"][axis].as_f64().unwrap_or_default());
+                    self.path = Path::Stand(at);
+                }
                 // Whoever is not listening any more has heard enough.
-                let _ = self.teller.send((event.event, value));
+                let _ = self.teller.send((format!("{}/{}", event.namespace, event.event), value));
             }
             Update::Resync { .. } => self.seen.resyncs += 1,
             Update::Disconnected { why, .. } => {

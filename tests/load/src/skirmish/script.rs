@@ -52,7 +52,42 @@ pub enum Action {
         /// Out of theirs.
         want: Coin,
     },
+    /// Calls a vehicle.
+    Call {
+        /// Who does it.
+        by: usize,
+    },
+    /// Gets on it, on the seat of the own number.
+    Enter {
+        /// Who does it.
+        by: usize,
+    },
+    /// Drives it, with everybody on it.
+    Drive {
+        /// Who does it, sitting on it.
+        by: usize,
+        /// Where to, metres from the company's middle.
+        to: [i32; 2],
+    },
+    /// Asks who sits on it.
+    Ride {
+        /// Who does it.
+        by: usize,
+    },
+    /// Gets off.
+    Leave {
+        /// Who does it.
+        by: usize,
+    },
 }
+
+/// Whether a company has a vehicle, and does nothing but ride: each fourth.
+pub const fn rides(company: usize) -> bool {
+    company % 4 == 3
+}
+
+/// A trip takes as long as so many other actions.
+const ACTIONS_PER_TRIP: usize = 50;
 
 /// The script of one company: `actions` of them, and as many more as it takes until no coin lies on the ground.
 pub fn script(seed: u64, company: usize, actions: usize) -> Vec<Action> {
@@ -63,6 +98,10 @@ pub fn script(seed: u64, company: usize, actions: usize) -> Vec<Action> {
         ground: Vec::new(),
         actions: Vec::new(),
     };
+    if rides(company) {
+        author.ride(actions / ACTIONS_PER_TRIP);
+        return author.actions;
+    }
     while author.actions.len() < actions {
         author.scene();
     }
@@ -72,6 +111,9 @@ pub fn script(seed: u64, company: usize, actions: usize) -> Vec<Action> {
     }
     author.actions
 }
+
+/// Where vehicles stop, about, metres from the company's middle.
+const CORNERS: [[i32; 2]; 4] = [[-25, -25], [15, -25], [-25, 15], [15, 15]];
 
 /// Writes a script, and knows who has what if all goes right.
 struct Author {
@@ -108,6 +150,31 @@ impl Author {
             16..=18 => self.trade(by, other, true),
             _ => self.trade(by, other, false),
         }
+    }
+
+    /// Trips to and fro over the borders and the corner, after which everybody says who is there; after every third,
+    /// somebody gets off and on again.
+    fn ride(&mut self, trips: usize) {
+        self.actions.push(Action::Call { by: 0 });
+        self.actions.extend((0..MEMBERS).map(|by| Action::Enter { by }));
+        let mut corner = 0;
+        for trip in 1..=trips.max(1) {
+            // Never the one where it stands.
+            corner = (corner + 1 + self.below(CORNERS.len() - 1)) % CORNERS.len();
+            let [x, y] = CORNERS[corner];
+            let aside = |author: &mut Self| author.below(10) as i32;
+            let to = [x + aside(self), y + aside(self)];
+            let by = self.below(MEMBERS);
+            self.actions.push(Action::Drive { by, to });
+            self.actions.extend((0..MEMBERS).map(|by| Action::Ride { by }));
+            if trip.is_multiple_of(3) {
+                let by = self.below(MEMBERS);
+                self.actions.push(Action::Leave { by });
+                self.actions.extend((0..MEMBERS).map(|by| Action::Ride { by }));
+                self.actions.push(Action::Enter { by });
+            }
+        }
+        self.actions.extend((0..MEMBERS).map(|by| Action::Leave { by }));
     }
 
     fn pick(&mut self, by: usize, coin: Coin) {
@@ -165,12 +232,32 @@ mod tests {
                 Action::Pick { coin, .. } => {
                     ground.remove(coin);
                 }
-                Action::Hit { .. } | Action::Offer { .. } | Action::Trade { .. } => {}
+                _ => {}
             }
         }
         assert_eq!(ground, BTreeSet::new());
         let trades = first.iter().filter(|action| matches!(action, Action::Trade { .. })).count();
         let hits = first.iter().filter(|action| matches!(action, Action::Hit { .. })).count();
         assert!(trades > 20 && hits > 60, "{trades} trades, {hits} hits");
+    }
+
+    #[test]
+    fn only_who_sits_on_it_drives_and_nobody_is_left_on_it() {
+        assert!(rides(3) && !rides(2));
+        let (mut on, mut drives) = (BTreeSet::new(), 0);
+        for action in script(1, 3, 1000) {
+            match action {
+                Action::Call { .. } => assert!(on.is_empty()),
+                Action::Enter { by } => assert!(on.insert(by)),
+                Action::Leave { by } => assert!(on.remove(&by)),
+                Action::Drive { by, .. } => {
+                    drives += 1;
+                    assert!(on.contains(&by));
+                }
+                Action::Ride { .. } => {}
+                other => panic!("{other:?} is for other companies"),
+            }
+        }
+        assert_eq!((on.len(), drives), (0, 20));
     }
 }
