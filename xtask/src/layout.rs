@@ -31,7 +31,7 @@ pub(crate) struct Plan {
     pub(crate) grace_seconds: Option<u32>,
     /// Where state is kept.
     pub(crate) store: Store,
-    /// Region servers that are kept ready; the default of the configuration where absent.
+    /// Region servers that are kept ready, none at 0; the default of the configuration where absent.
     pub(crate) warm_workers: Option<u32>,
     /// What the plugin `drill` does.
     pub(crate) drill: Drill,
@@ -57,6 +57,8 @@ pub(crate) struct Drill {
     pub(crate) line_metres: i64,
     /// Things that lie about in each region in which somebody has been.
     pub(crate) objects: usize,
+    /// No ball rolls over the corners: nobody but players needs a region.
+    pub(crate) without_balls: bool,
 }
 
 /// Ports on 127.0.0.1.
@@ -156,7 +158,7 @@ impl Plan {
         }
         let [left, bottom] = low;
         let frames_hz = if drill.march_players > 0 { MARCH_FRAMES_HZ } else { 60 };
-        let centres = if drill.line_metres > 0 { Vec::new() } else { self.centres() };
+        let centres = if drill.line_metres > 0 || drill.without_balls { Vec::new() } else { self.centres() };
         let centres: Vec<_> = centres.iter().map(|[x, y]| format!("[{x}, {y}]")).collect();
         let mut text = format!(
             r#"# Written by `cargo xtask` at every start. To change something, copy this file elsewhere and give the copy
@@ -213,6 +215,10 @@ pitches = [{centres}]
         }
         if let Some(workers) = self.warm_workers {
             let _ = writeln!(text, "warm_workers = {workers}");
+            if workers == 0 {
+                // Nor for the share of them that has a region.
+                text.push_str("grow_above = 1.0\n");
+            }
         }
         if *drill != Drill::default() {
             let Drill { luggage_bytes, change_seconds, march_players, march_after_seconds, objects, .. } =
