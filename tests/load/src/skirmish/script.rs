@@ -220,9 +220,9 @@ mod tests {
 
     #[test]
     fn a_script_is_its_seeds_and_leaves_nothing_on_the_ground() {
-        let first = script(7, 3, 400);
-        assert_eq!(first, script(7, 3, 400));
-        assert_ne!(first, script(8, 3, 400));
+        let first = script(7, 2, 400);
+        assert_eq!(first, script(7, 2, 400));
+        assert_ne!(first, script(8, 2, 400));
         assert_ne!(first, script(7, 4, 400));
         assert!(first.len() >= 400);
         let mut ground = BTreeSet::new();
