@@ -53,7 +53,9 @@ pub fn faults(account: &Value) -> Vec<String> {
         }
     }
     if account["tokens_before"] != account["tokens_after"] {
-        faults.push(format!("before {}, after {}", account["tokens_before"], account["tokens_after"]));
+        let count = |key: &str| account[key].as_array().map_or(0, Vec::len);
+        let (before, after) = (count("tokens_before"), count("tokens_after"));
+        faults.push(format!("the {after} tokens afterwards are not the {before} from before"));
     }
     faults
 }

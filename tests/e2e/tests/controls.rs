@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use horizon_e2e::lost_data::play_over_lost_data;
 use horizon_e2e::outage::{Away, GAP, Outage, play_without_store};
+use horizon_e2e::skirmish::{faults, skirmish};
 use horizon_e2e::{Store, World, redis};
 
 const SHORT: Duration = Duration::from_secs(8);
@@ -25,6 +26,14 @@ async fn acknowledgements_that_no_store_confirmed_are_noticed() {
 async fn a_player_who_is_frozen_for_a_store_that_is_away_is_noticed() {
     let outage = outage_without("crosses-degraded+journal-not-fenced").await;
     assert!(outage.gaps[1] > GAP, "{outage:?}");
+}
+
+#[tokio::test]
+async fn messages_that_regions_take_twice_are_noticed() {
+    let world = World::start_without("repeat-posts", Store::Sqlite).await;
+    let faults = faults(&skirmish(&world, 120, 4).await);
+    eprintln!("without repeat-posts: {faults:?}");
+    assert!(!faults.is_empty(), "nothing was noticed");
 }
 
 #[tokio::test]
