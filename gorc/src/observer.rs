@@ -271,6 +271,11 @@ impl Observer {
         now.wrapping_add(self.id.0).is_multiple_of(period)
     }
 
+    /// Whether it gets a body in step `now` where clients get one in `every` steps.
+    pub(crate) fn is_served(&self, now: u64, every: u64) -> bool {
+        !self.spec.sees_ghosts || self.has_turn(now, every)
+    }
+
     /// The channel on which a slot was told.
     pub(crate) fn told(&self, slot: usize) -> Option<u8> {
         let alias = self.rows.slots.iter().position(|other| *other as usize == slot && slot != 0)?;

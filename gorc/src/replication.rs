@@ -7,7 +7,7 @@ use crate::glance::{Scene, Tools};
 use crate::grid::{Grid, Isa, Limits};
 use crate::ids::Ids;
 use crate::interest::{Anchor, LEVELS, NONE, band};
-use crate::load::{MAX_LEVEL, RELIEF};
+use crate::load::{MAX_LEVEL, RELIEF, body_every};
 use crate::object::NewObject;
 use crate::objects::Objects;
 use crate::observer::{Observer, ObserverId, ObserverSpec, Ours};
@@ -40,6 +40,8 @@ pub struct Gorc {
     /// Step at which `rounds` was ordered; `None` where observers came or went.
     ordered: Option<i64>,
     clock: Clock,
+    /// Steps from one body of a client to the next.
+    body_every: u64,
     isa: Isa,
     tools: Tools,
 }
@@ -65,6 +67,7 @@ impl Gorc {
             rounds: Vec::new(),
             ordered: None,
             clock: Clock { now: 0, rate, world, relief: RELIEF[0], suppress: true, origin: [0.0; 3] },
+            body_every: 1,
             isa: Isa::detect(),
             tools: Tools::default(),
         };
@@ -103,10 +106,12 @@ impl Gorc {
     }
 
     /// What a region that runs late does to tell less, from 0 to [`crate::MAX_LEVEL`]: outer channels tell
-    /// fields more seldom and get wider bounds, then the next ones, the innermost last. Neighbours hear where
-    /// everything is as ever.
+    /// fields more seldom and get wider bounds, then the next ones, the innermost last; at the highest level clients get a body
+    /// every second step, half of them in each. Neighbours hear where everything is as ever.
     pub fn set_load(&mut self, level: u8) {
-        self.clock.relief = RELIEF[usize::from(level.min(MAX_LEVEL))];
+        let level = level.min(MAX_LEVEL);
+        self.clock.relief = RELIEF[usize::from(level)];
+        self.body_every = body_every(level);
     }
 
     // Objects.
@@ -416,7 +421,7 @@ impl Gorc {
             };
             if observer.spec.muted {
                 observer.bury_dead(&scene);
-            } else if has_credit(*id) {
+            } else if observer.is_served(self.clock.now as u64, self.body_every) && has_credit(*id) {
                 if observer.refresh {
                     observer.owe_all();
                 }

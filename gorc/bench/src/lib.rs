@@ -19,6 +19,7 @@ pub mod index;
 pub mod machine;
 pub mod movement;
 pub mod outcome;
+pub mod overload;
 pub mod peers;
 pub mod plot;
 pub mod scene;

@@ -11,7 +11,7 @@ use gorc_bench::movement::{Match, RecordingError};
 use gorc_bench::outcome::{Outcome, rounded, table};
 use gorc_bench::peers::{self, PeerError};
 use gorc_bench::scene::{self, Inputs, Measured, RunError};
-use gorc_bench::{index, machine, plot};
+use gorc_bench::{index, machine, overload, plot};
 use serde_json::{Value, json};
 
 #[global_allocator]
@@ -33,6 +33,9 @@ struct Options {
     /// Folder of recorded matches; without one, a match that comes with the repository
     #[arg(long)]
     traces: Option<PathBuf>,
+    /// Nothing but the named scene on a processor that is too slow for it, with and without levels of load
+    #[arg(long, requires = "scene")]
+    overload: bool,
     /// Run other libraries on the same movement, too
     #[arg(long)]
     peers: bool,
@@ -79,6 +82,14 @@ fn measure(options: &Options) -> Result<(), Failure> {
     };
     let recorded = matches.len();
     let inputs = Inputs { matches: matches.into(), seconds: options.seconds };
+    if options.overload {
+        let name = options.scene.as_deref().unwrap_or_default();
+        for scene in scene::scenes(name, &inputs).iter().take(1) {
+            let found = overload::overload(scene, options.seconds.unwrap_or(30.0));
+            println!("{}", json!({ "machine": machine, "overload": found }));
+        }
+        return Ok(());
+    }
     let only = options.scene.as_deref().or(options.peers.then_some("movers-1000x60"));
     let mut outcomes = Vec::new();
     for name in scene::NAMES.iter().filter(|name| only.is_none_or(|only| only == **name)) {

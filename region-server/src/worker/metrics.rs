@@ -68,7 +68,7 @@ impl WorkerMetrics {
             updates: metrics.counter("gorc_updates", "Updates told, to clients and neighbours"),
             deferred: metrics.counter("gorc_deferred", "Entries that waited a step for bytes"),
             load_level: metrics
-                .gauge("region_load_level", "How much less is told because steps take too long, 0 to 7"),
+                .gauge("region_load_level", "How much less is told because steps take too long, 0 to 8"),
         }
     }
 }

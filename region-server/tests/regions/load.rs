@@ -42,7 +42,10 @@ fn slow_steps_raise_the_level_and_less_is_told_and_quick_ones_lower_it() {
     assert_eq!(world.said[&HERE].load_level, 0, "quick steps");
     told(&mut world, 1.2, 1);
     assert_eq!(world.said[&HERE].load_level, gorc::MAX_LEVEL, "steps that overrun, a second long");
+    let late = told(&mut world, 0.9, 5);
+    assert_eq!(world.said[&HERE].load_level, gorc::MAX_LEVEL, "late, and no ticks are lost: it stays");
     let less = told(&mut world, 0.7, 5);
+    assert!(late.abs_diff(less) * 10 < less, "{late} and {less} bytes a second at one level");
     assert_eq!(world.said[&HERE].load_level, gorc::MAX_LEVEL, "neither late nor easy: it stays");
     assert!(less * 10 < usual * 8, "{usual} bytes a second, {less} where steps are late");
     // A level in 64 steps, and the last one at the first of them.
