@@ -128,6 +128,8 @@ impl Region {
             }
             self.early_posts.push(post);
         }
+        let Self { unrecorded, early_posts, .. } = self;
+        unrecorded.retain(|player, _| early_posts.iter().any(|post| post.to == EntityKey::Player(*player)));
         self.deliver_effects();
     }
 
