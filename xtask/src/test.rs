@@ -80,6 +80,10 @@ const END_TO_END: Step = Step {
         "outage",
         "--test",
         "start",
+        "--test",
+        "borders",
+        "--test",
+        "stalls",
         "--",
         "--test-threads=2",
         // Which ones were skipped and why, and what outages cost.
@@ -183,5 +187,19 @@ mod tests {
     fn programs_are_looked_for_in_the_path() {
         assert!(is_installed("sh"));
         assert!(!is_installed("no program is called this"));
+    }
+
+    /// They are named one by one, and one that is not named would never run.
+    #[test]
+    fn every_end_to_end_test_is_run() {
+        let folder = crate::cargo::root().join("tests/e2e/tests");
+        let words: Vec<&str> = PROCESSES.iter().flat_map(|step| step.words).copied().collect();
+        for entry in std::fs::read_dir(folder).expect("the folder is there") {
+            let path = entry.expect("it can be listed").path();
+            if path.extension().is_some_and(|kind| kind == "rs") {
+                let name = path.file_stem().and_then(|name| name.to_str()).expect("names are text");
+                assert!(words.windows(2).any(|pair| pair == ["--test", name]), "{name} is not run");
+            }
+        }
     }
 }
