@@ -237,11 +237,20 @@ function showYou() {
   $("myRegion").textContent = region ? parseInt(region.region, 16) : "–";
   $("myEpoch").textContent = player.epoch ?? "–";
   $("myCrossings").textContent = player.crossings;
-  $("myGap").textContent = player.gapMs === null ? "–" : `${player.gapMs.toFixed(0)} ms`;
+  const { last, longest, calm } = player.gaps;
+  $("myGap").textContent = last === null ? "–" : ticks(last);
+  $("myLongest").textContent = `${ticks(longest)} · ${ticks(calm)}`;
+  $("myReconnects").textContent = player.reconnects;
+  const { wrong, checked } = player.account;
+  $("myLedger").textContent = checked ? `${wrong.lost} · ${wrong.doubled} · ${wrong.reordered} of ${checked}` : "–";
   $("myTrip").textContent = player.tripMs === undefined ? "–" : `${player.tripMs.toFixed(1)} ms`;
   $("myInputs").textContent = `${player.durable} of ${player.nextSeq - 1}`;
 }
 setInterval(showYou, 200);
+
+function ticks(count) {
+  return count === 1 ? "1 tick" : `${count} ticks`;
+}
 
 // === you ===
 

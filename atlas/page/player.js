@@ -1,6 +1,7 @@
 // You: one session over any number of sockets, in the subprotocol horizon.v1.json.
 // docs/protocol.md says what every message means.
 
+import { Account } from "/account.js";
 import { Curve } from "/world.js";
 
 const SUBPROTOCOL = "horizon.v1.json";
@@ -15,6 +16,9 @@ const RUN = 12;
 const BELIEVE_METRES = 3;
 // A clock this far off is another clock: the world was started again.
 const CLOCK_JUMP_US = 250000;
+// How often the ledger is given something to count, and how often it is asked, in beats.
+const NOTE_BEATS = 4;
+const ASK_BEATS = 12;
 const TICKS_PER_US = 60 / 1e6;
 
 export class Player {
@@ -33,7 +37,10 @@ export class Player {
     this.samples = [];
     this.trail = [];
     this.crossings = 0;
-    this.gapMs = null;
+    this.reconnects = 0;
+    // Periods without a frame, at crossings and otherwise.
+    this.gaps = { last: null, longest: 0, calm: 0 };
+    this.account = new Account();
     this.epoch = null;
     this.ended = false;
     this.pause = 100;
@@ -64,6 +71,7 @@ export class Player {
       if (this.socket !== socket || this.ended) return;
       this.socket = null;
       this.welcomed = false;
+      this.before = null;
       this.tell({ kind: "lost" });
       setTimeout(() => this.dial(), Math.random() * this.pause);
       this.pause = Math.min(2000, this.pause * 2);
@@ -90,10 +98,12 @@ export class Player {
     const { resumed, entity, ticket, names, applied, durable, tick, epoch } = message;
     if (!resumed) {
       // Numbers begin anew; what was never durable is said again under new ones.
-      this.inputs.forEach((input, n) => (input.seq = n + 1));
+      this.account.begin();
+      this.inputs.forEach((input, n) => this.account.push(Object.assign(input, { seq: n + 1 })));
       this.nextSeq = this.inputs.length + 1;
       this.lastEvent = this.ackedEvent = 0;
     }
+    if (this.entity) this.reconnects += 1;
     Object.assign(this, { entity, ticket, epoch, serverTick: tick, durable });
     if (names.length) this.names = names;
     if (message.schemas.length) this.schemas = message.schemas;
@@ -110,12 +120,19 @@ export class Player {
 
   on_state({ tick, epoch, applied, durable, body }) {
     const now = performance.now();
-    if (epoch && this.epoch && epoch !== this.epoch && this.framed) {
-      this.crossings += 1;
-      this.gapMs = now - this.framed;
+    if (this.before) {
+      const crossed = epoch && epoch !== this.epoch;
+      const gap = Math.max(0, Math.ceil(((now - this.before) * (this.rateHz ?? 30)) / 1000) - 1);
+      if (crossed) {
+        this.crossings += 1;
+        this.gaps.last = gap;
+        this.gaps.longest = Math.max(this.gaps.longest, gap);
+      } else {
+        this.gaps.calm = Math.max(this.gaps.calm, gap);
+      }
     }
     if (epoch) this.epoch = epoch;
-    this.framed = now;
+    this.framed = this.before = now;
     this.serverTick = tick;
     if (applied !== undefined) this.forget(durable);
     for (const entry of body) this.apply(entry, tick, now);
@@ -168,6 +185,7 @@ export class Player {
     if (number <= this.lastEvent) return;
     this.lastEvent = number;
     const [namespace, event] = Array.isArray(name) ? name : (this.names?.[name] ?? ["?", "?"]);
+    if (namespace === "ledger" && event === "report") this.account.compare(payload);
     this.tell({ kind: "event", namespace, event, payload });
   }
 
@@ -193,7 +211,9 @@ export class Player {
     for (const input of this.inputs) if (input.seq >= from) this.say(input);
   }
 
+  // A crash was announced: the next frame does not follow the last one.
   on_resync() {
+    this.before = null;
     for (const input of this.inputs) this.say(input);
   }
 
@@ -228,6 +248,7 @@ export class Player {
     const input = { t: "input", seq: this.nextSeq, name: [namespace, event], payload };
     this.nextSeq += 1;
     this.inputs.push(input);
+    this.account.push(input);
     if (this.welcomed) this.say(input);
     return true;
   }
@@ -275,6 +296,9 @@ export class Player {
       const token = Math.round(now * 1000).toString(16).padStart(16, "0");
       this.say({ t: "ping", token });
     }
+    const counted = this.names?.some(([namespace, event]) => namespace === "ledger" && event === "report");
+    if (counted && this.beats % NOTE_BEATS === 0) this.input("ledger", "note", { n: this.nextSeq });
+    if (counted && this.beats % ASK_BEATS === 1) this.input("ledger", "report", {});
     if (this.lastEvent > this.ackedEvent) {
       this.ackedEvent = this.lastEvent;
       this.say({ t: "ack", events: this.lastEvent });

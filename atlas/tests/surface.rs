@@ -21,7 +21,8 @@ async fn the_page_is_served_with_its_headers() {
     {
         assert!(head.contains(header), "{header} in {head}");
     }
-    for path in ["/page.js", "/world.js", "/player.js", "/page.css", "/icon.svg", "/live.json"] {
+    for path in ["/page.js", "/world.js", "/player.js", "/account.js", "/page.css", "/icon.svg", "/live.json"]
+    {
         assert!(world.get(path).await.0.starts_with("http/1.1 200"), "{path}");
     }
     assert!(world.get("/api/status").await.0.starts_with("http/1.1 404"), "not on the public side");

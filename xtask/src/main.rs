@@ -5,6 +5,7 @@
 //!   bench ─┴─▶ layout ─▶ tree ┼─▶ atlas ─┴─▶ region servers
 //!              (one folder)   └─▶ load (bots)
 //!   compose ─▶ docker, and load
+//!   walk ─▶ tree, and a browser
 //!   model, sim, test, check ─▶ cargo
 //! ```
 //!
@@ -31,6 +32,7 @@ mod status;
 mod test;
 mod trace;
 mod tree;
+mod walk;
 
 use std::process::ExitCode;
 
@@ -59,6 +61,8 @@ enum Command {
     Chaos(chaos::Options),
     /// Tries the world of docker-compose.yml on a real engine: up, kills, scaling, restarts, down
     Compose(compose::Options),
+    /// Walks the live page by keyboard in a headless Chromium, while a region server and an edge are killed
+    Walk(walk::Options),
     /// Simulates whole worlds with faults on virtual time, one for each seed
     Sim(sim::Options),
     /// Everything that has to be green: format, lints, build, tests, end-to-end tests
@@ -78,6 +82,7 @@ fn main() -> ExitCode {
                 Command::Model(options) => model::explore(&options),
                 Command::Chaos(options) => chaos::run(&options),
                 Command::Compose(options) => compose::run(&options).await,
+                Command::Walk(options) => walk::run(options).await,
                 Command::Sim(options) => sim::sim(&options),
                 Command::Test(options) => test::test(&options),
                 Command::Check => test::check(),

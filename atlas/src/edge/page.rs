@@ -1,4 +1,4 @@
-//! The live page: three files that the program carries, and the headers that keep them to themselves.
+//! The live page: a few files that the program carries, and the headers that keep them to themselves.
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -20,6 +20,7 @@ pub fn file(path: &str) -> Option<(&'static str, &'static str)> {
         "/page.js" => Some(("text/javascript; charset=utf-8", include_str!("../../page/page.js"))),
         "/world.js" => Some(("text/javascript; charset=utf-8", include_str!("../../page/world.js"))),
         "/player.js" => Some(("text/javascript; charset=utf-8", include_str!("../../page/player.js"))),
+        "/account.js" => Some(("text/javascript; charset=utf-8", include_str!("../../page/account.js"))),
         "/page.css" => Some(("text/css; charset=utf-8", include_str!("../../page/page.css"))),
         "/icon.svg" => Some(("image/svg+xml", include_str!("../../page/icon.svg"))),
         _ => None,
