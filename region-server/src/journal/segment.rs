@@ -358,7 +358,7 @@ mod tests {
             assert_eq!(found.as_deref(), Some(expected), "{left} of {} bytes", whole.len());
         }
         // A disk may keep the end of a file and lose its beginning.
-        let mut torn = whole.clone();
+        let mut torn = whole;
         torn[..takeover].fill(0);
         fs::write(&path, torn).expect("written");
         assert_eq!(value(&recover(folder.path(), three).expect("read")).as_deref(), Some(&b"late"[..]));

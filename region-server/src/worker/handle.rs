@@ -1,12 +1,12 @@
 //! The hub's handle to the tick thread, and what goes through it.
 
-use std::sync::mpsc::{SyncSender, TrySendError};
 use std::time::Duration;
 
 use horizon_link::PeerSender;
 use horizon_model::{EdgeId, WorkerId};
 use tracing::warn;
 
+use super::queue::{Inbox, Refused};
 use crate::region::Input;
 
 /// What the tick thread is told.
@@ -21,11 +21,11 @@ pub(crate) enum ThreadInput {
 
 /// The hub's handle to the tick thread.
 pub(crate) struct RegionThread {
-    inbox: SyncSender<ThreadInput>,
+    inbox: Inbox<ThreadInput>,
 }
 
 impl RegionThread {
-    pub(super) const fn new(inbox: SyncSender<ThreadInput>) -> Self {
+    pub(super) const fn new(inbox: Inbox<ThreadInput>) -> Self {
         Self { inbox }
     }
 
@@ -43,11 +43,11 @@ impl RegionThread {
 }
 
 /// Backpressure without blocking a runtime thread.
-pub(super) async fn deliver(inbox: &SyncSender<ThreadInput>, mut input: ThreadInput) {
+pub(super) async fn deliver(inbox: &Inbox<ThreadInput>, mut input: ThreadInput) {
     loop {
         match inbox.try_send(input) {
-            Ok(()) | Err(TrySendError::Disconnected(_)) => return,
-            Err(TrySendError::Full(back)) => {
+            Ok(()) | Err(Refused::Over) => return,
+            Err(Refused::Full(back)) => {
                 input = back;
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }

@@ -19,6 +19,7 @@ mod hub;
 mod metrics;
 mod place;
 mod pulse;
+mod queue;
 mod report;
 mod thread;
 

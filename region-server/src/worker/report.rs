@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
 use horizon_handoff::Lease;
@@ -12,6 +11,7 @@ use tracing::{info, warn};
 use super::Shared;
 use super::handle::{ThreadInput, deliver};
 use super::place::PlaceError;
+use super::queue::Inbox;
 use crate::journal::highest_lease;
 use crate::region::{Input, Recovery};
 
@@ -21,7 +21,7 @@ const REPORT_AGAIN: Duration = Duration::from_millis(50);
 
 /// Reports until the store decides again, asks for states, or is lost once more. The next renewal that is
 /// refused begins anew.
-pub(super) async fn tell(store: Arc<dyn StateStore>, report: Report, inbox: SyncSender<ThreadInput>) {
+pub(super) async fn tell(store: Arc<dyn StateStore>, report: Report, inbox: Inbox<ThreadInput>) {
     for _ in 0..MAX_REPORTS {
         match store.report(report.clone()).await {
             Ok(told) if !told.missing.is_empty() => {

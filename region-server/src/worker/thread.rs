@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
 use horizon_handoff::Lease;
@@ -21,6 +21,7 @@ use super::asking::Asking;
 use super::event::Event;
 use super::handle::{RegionThread, ThreadInput, deliver};
 use super::pulse::{self, Pulse};
+use super::queue::{Inbox, Queue, Refused, queue};
 use super::report::tell;
 use crate::fault;
 use crate::journal::{Fence, FenceError, JournalWriter, Segment, Staged, Written};
@@ -58,7 +59,7 @@ pub(crate) struct Start {
 
 /// Starts the thread with the lease's renewal beside it.
 pub(crate) fn start(start: Start, events: mpsc::Sender<Event>) -> RegionThread {
-    let (inbox, queue) = sync_channel(INBOX);
+    let (inbox, queue) = queue(INBOX);
     let runtime = Handle::current();
     tokio::spawn(renew(Arc::clone(&start.shared), start.lease, inbox.clone()));
     let pulse = Arc::new(Pulse::default());
@@ -79,7 +80,7 @@ pub(crate) fn start(start: Start, events: mpsc::Sender<Event>) -> RegionThread {
 }
 
 /// Renews the lease until it is lost or the region is gone.
-async fn renew(shared: Arc<Shared>, lease: Lease, inbox: SyncSender<ThreadInput>) {
+async fn renew(shared: Arc<Shared>, lease: Lease, inbox: Inbox<ThreadInput>) {
     let ttl = shared.config.store.lease_ttl;
     let mut every = tokio::time::interval(ttl / 5);
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -99,9 +100,7 @@ async fn renew(shared: Arc<Shared>, lease: Lease, inbox: SyncSender<ThreadInput>
             }
         };
         let lost = matches!(input, Input::LeaseLost);
-        if inbox
-            .try_send(ThreadInput::Region(input))
-            .is_err_and(|error| matches!(error, TrySendError::Disconnected(_)))
+        if inbox.try_send(ThreadInput::Region(input)).is_err_and(|error| matches!(error, Refused::Over))
             || lost
         {
             return;
@@ -134,7 +133,7 @@ struct Ticker {
     shared: Arc<Shared>,
     clock: GridClock,
     runtime: Handle,
-    inbox: SyncSender<ThreadInput>,
+    inbox: Inbox<ThreadInput>,
     region: Region,
     journal: JournalWriter,
     lease: Lease,
@@ -148,7 +147,7 @@ struct Ticker {
 }
 
 impl Ticker {
-    fn new(start: Start, runtime: Handle, inbox: SyncSender<ThreadInput>) -> Self {
+    fn new(start: Start, runtime: Handle, inbox: Inbox<ThreadInput>) -> Self {
         let Start { shared, recovery, config, host, started, segment, lease } = start;
         let clock = shared.clock.clone();
         let now = clock.grid_now().unwrap_or(started);
@@ -168,8 +167,8 @@ impl Ticker {
                     ThreadInput::JournalLost
                 }
             };
-            // The journal thread may wait: the tick thread never waits for it.
-            let _ = reports.send(input);
+            // No more of them than ticks may wait for the journal.
+            reports.send(input);
         };
         let journal = JournalWriter::start(
             segment,
@@ -177,7 +176,7 @@ impl Ticker {
             shared.config.region.journal_segment_bytes,
             Box::new(report),
             Box::new(move || {
-                let _ = wants.send(ThreadInput::Region(Input::WantSnapshot));
+                wants.send(ThreadInput::Region(Input::WantSnapshot));
             }),
         );
         Self {
@@ -199,7 +198,7 @@ impl Ticker {
     }
 
     /// Runs the region to its end; whether it was given back in order.
-    fn run(mut self, queue: &Receiver<ThreadInput>, pulse: Arc<Pulse>) -> bool {
+    fn run(mut self, queue: &Queue<ThreadInput>, pulse: Arc<Pulse>) -> bool {
         let rate = self.region.rate();
         let mut next = rate.align_up(self.region.tick() + 1);
         while self.ended.is_none() {
@@ -254,7 +253,7 @@ impl Ticker {
 
     /// Takes what has come, then does what the region says about all of it: moves that came together
     /// are asked about together. Whether more may wait.
-    fn drain(&mut self, queue: &Receiver<ThreadInput>) -> bool {
+    fn drain(&mut self, queue: &Queue<ThreadInput>) -> bool {
         let mut taken = 0;
         while taken < DRAIN
             && self.ended.is_none()

@@ -29,22 +29,37 @@ const LEAVE_WITHIN: Duration = Duration::from_secs(30);
 /// Steps per second of a region and of its neighbours.
 const RATES: [[u32; 2]; 3] = [[30, 30], [30, 60], [60, 60]];
 
+/// What is expected of a world.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Nobody sees anything.
+    Promise,
+    /// A region was paused: those who leave it miss what it was paused for, and nothing is doubled or lost.
+    Pause,
+    /// A guard is missing, and faults have to be seen.
+    Control,
+}
+
 /// One world.
 #[derive(Debug, Clone, Copy)]
 struct Row {
     clocks: Clocks,
     hz: [u32; 2],
-    /// Whether a guard is missing, and faults have to be seen.
-    control: bool,
+    kind: Kind,
 }
 
 impl Row {
     fn all() -> Vec<Self> {
         let clocks = [Clocks::Skew, Clocks::Drift, Clocks::Step, Clocks::Delay];
-        let rows = clocks.into_iter().flat_map(|clocks| RATES.map(|hz| Self { clocks, hz, control: false }));
-        let controls =
-            [Clocks::Believing, Clocks::Wall].map(|clocks| Self { clocks, hz: [30, 60], control: true });
-        rows.chain(controls).collect()
+        let rows =
+            clocks.into_iter().flat_map(|clocks| RATES.map(|hz| Self { clocks, hz, kind: Kind::Promise }));
+        let other = |clocks, kind| Self { clocks, hz: [30, 60], kind };
+        let others = [
+            other(Clocks::Pause, Kind::Pause),
+            other(Clocks::Believing, Kind::Control),
+            other(Clocks::Wall, Kind::Control),
+        ];
+        rows.chain(others).collect()
     }
 
     fn name(&self) -> String {
@@ -54,18 +69,22 @@ impl Row {
 
 /// Plays all rows, and returns the object that is printed.
 pub(super) async fn measure(built: &Built, options: &ClocksOptions) -> Outcome<Value> {
-    let (mut rows, mut controls) = (Vec::new(), Vec::new());
+    let (mut rows, mut pauses, mut controls) = (Vec::new(), Vec::new(), Vec::new());
     let wanted = |row: &Row| options.only.as_ref().is_none_or(|only| row.name().starts_with(only.as_str()));
     for row in Row::all().into_iter().filter(wanted) {
         let found =
             play(built, options, row).await.map_err(|why| Failure::from(format!("{}: {why}", row.name())))?;
         eprintln!("{}: {found}", row.name());
-        if row.control { &mut controls } else { &mut rows }.push(found);
+        match row.kind {
+            Kind::Promise => rows.push(found),
+            Kind::Pause => pauses.push(found),
+            Kind::Control => controls.push(found),
+        }
     }
-    Ok(sum_up(&rows, &controls, options))
+    Ok(sum_up(&rows, &pauses, &controls, options))
 }
 
-fn sum_up(rows: &[Value], controls: &[Value], options: &ClocksOptions) -> Value {
+fn sum_up(rows: &[Value], pauses: &[Value], controls: &[Value], options: &ClocksOptions) -> Value {
     let total = |key: &str| rows.iter().filter_map(|row| row[key].as_u64()).sum::<u64>();
     let faults =
         |row: &Value| ["stalls", "double_steps"].iter().filter_map(|key| row[*key].as_u64()).sum::<u64>();
@@ -74,6 +93,10 @@ fn sum_up(rows: &[Value], controls: &[Value], options: &ClocksOptions) -> Value 
         .filter(|key| total(key) > 0)
         .map(str::to_owned)
         .collect();
+    let doubled = |row: &Value| ["double_steps", "lost"].iter().any(|key| row[*key].as_u64() != Some(0));
+    if pauses.iter().any(doubled) {
+        broken.push("pauses".to_owned());
+    }
     let quiet = controls.iter().filter(|row| faults(row) == 0);
     broken.extend(quiet.map(|row| format!("the control {} {} was not noticed", row["clocks"], row["hz"])));
     if rows.iter().any(|row| row["crossings"].as_u64().is_none_or(|crossings| crossings == 0)) {
@@ -89,6 +112,7 @@ fn sum_up(rows: &[Value], controls: &[Value], options: &ClocksOptions) -> Value 
         "pictures": total("pictures"),
         "frames": total("frames"),
         "rows": rows,
+        "pauses": pauses,
         "controls": controls,
         "broken": broken,
         "seconds": options.seconds,
@@ -178,7 +202,7 @@ mod tests {
     #[test]
     fn every_clock_meets_every_pair_of_rates_and_guards_are_missed() {
         let names: Vec<String> = Row::all().iter().map(Row::name).collect();
-        assert_eq!(names.len(), 14);
+        assert_eq!(names.len(), 15);
         for expected in ["skew 30/30", "drift 30/60", "step 60/60", "delay 30/60", "wall 30/60"] {
             assert!(names.iter().any(|name| name == expected), "{expected} in {names:?}");
         }
@@ -188,8 +212,9 @@ mod tests {
     fn a_broken_promise_and_a_control_that_saw_nothing_are_named() {
         let options = ClocksOptions { json: true, seconds: 1, runners: 1, only: None, data: None };
         let row = |stalls: u64, crossings: u64| json!({ "clocks": "step", "hz": "30/60", "stalls": stalls, "double_steps": 0, "lost": 0, "crossings": crossings });
-        let broken =
-            |rows: Vec<Value>, controls: Vec<Value>| sum_up(&rows, &controls, &options)["broken"].clone();
+        let broken = |rows: Vec<Value>, controls: Vec<Value>| {
+            sum_up(&rows, &[], &controls, &options)["broken"].clone()
+        };
         assert_eq!(broken(vec![row(0, 3)], vec![row(5, 3)]), json!([]));
         assert_eq!(broken(vec![row(2, 0)], vec![]), json!(["stalls", "crossings"]));
         let quiet = broken(vec![row(0, 3)], vec![row(0, 3)]);

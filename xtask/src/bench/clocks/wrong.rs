@@ -15,11 +15,13 @@ pub(super) enum Clocks {
     Skew,
     /// They gain and lose up to 500 microseconds a second.
     Drift,
-    /// They jump ahead, and stand still for a while.
+    /// They jump ahead, as after a short sleep.
     Step,
+    /// They stand still for a while, as in a guest that was paused and not told.
+    Pause,
     /// Their questions, or the answers, are up to 100 ms late.
     Delay,
-    /// As [`Self::Step`], and nothing is believed after the first answer.
+    /// As [`Self::Step`] and [`Self::Pause`], and nothing is believed after the first answer.
     Believing,
     /// They are the wall clocks.
     Wall,
@@ -32,6 +34,7 @@ impl Clocks {
             Self::Skew => "skew",
             Self::Drift => "drift",
             Self::Step => "step",
+            Self::Pause => "pause",
             Self::Delay => "delay",
             Self::Believing => "step, undisciplined",
             Self::Wall => "wall",
@@ -42,14 +45,14 @@ impl Clocks {
     /// the time that is played, in seconds.
     fn words(self, half: u64) -> [String; 4] {
         let (soon, later) = (half, half + 2);
-        let steps = || {
-            [
-                format!("jump_ms=100@{soon}"),
-                format!("lose_ms=100@{later}"),
-                String::new(),
-                format!("jump_ms=20@{later}"),
-            ]
-        };
+        let jumps = [
+            format!("jump_ms=100@{soon}"),
+            format!("jump_ms=50@{later}"),
+            String::new(),
+            format!("jump_ms=20@{later}"),
+        ];
+        let pauses =
+            [format!("lose_ms=100@{soon}"), String::new(), String::new(), format!("lose_ms=50@{later}")];
         match self {
             Self::Skew => {
                 ["skew_ms=-100", "skew_ms=100", "skew_ms=86400000", "skew_ms=37"].map(str::to_owned)
@@ -57,9 +60,12 @@ impl Clocks {
             Self::Drift => {
                 ["drift_ppm=500", "drift_ppm=-500", "drift_ppm=200", "drift_ppm=-200"].map(str::to_owned)
             }
-            Self::Step => steps(),
+            Self::Step => jumps,
+            Self::Pause => pauses,
             Self::Delay => ["there_ms=100", "back_ms=100", "there_ms=40;back_ms=100", ""].map(str::to_owned),
-            Self::Believing => steps().map(|words| format!("{words};first_answer")),
+            Self::Believing => {
+                std::array::from_fn(|n| format!("{};{};first_answer", jumps[n], pauses[(n + 1) % 4]))
+            }
             Self::Wall => ["wall"; 4].map(str::to_owned),
         }
     }
