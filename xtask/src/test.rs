@@ -27,7 +27,7 @@ struct SystemPackage {
 }
 
 /// Add here what a new test needs, never to a page that people have to follow.
-const PACKAGES: [SystemPackage; 3] = [
+const PACKAGES: [SystemPackage; 4] = [
     SystemPackage {
         program: "cc",
         package: "build-essential",
@@ -37,6 +37,11 @@ const PACKAGES: [SystemPackage; 3] = [
         program: "redis-server",
         package: "redis-server",
         why: "worlds that are kept on a Redis server are tested with a real one",
+    },
+    SystemPackage {
+        program: "faketime",
+        package: "faketime",
+        why: "worlds are tested with wall clocks that are wrong",
     },
     SystemPackage {
         program: "ip",
@@ -100,6 +105,10 @@ const CHAOS_ON_REDIS: Step = Step {
     words: &["xtask", "chaos", "--json", "--store", "redis", "--only", "kill/s4"],
 };
 
+/// Clocks that are wrong, and wall clocks in their place as the control.
+const CLOCKS: Step =
+    Step { name: "clocks", words: &["xtask", "bench", "clocks", "--json", "--quick", "--seconds", "6"] };
+
 /// End-to-end tests with guards off, on the programs that the step before has built.
 const CONTROLS: Step = Step {
     name: "controls",
@@ -107,7 +116,7 @@ const CONTROLS: Step = Step {
 };
 
 /// What starts real processes.
-const PROCESSES: [Step; 4] = [END_TO_END, CHAOS, CHAOS_ON_REDIS, CONTROLS];
+const PROCESSES: [Step; 5] = [END_TO_END, CHAOS, CHAOS_ON_REDIS, CLOCKS, CONTROLS];
 
 /// Everything.
 pub(crate) fn test(options: &Options) -> Outcome<()> {

@@ -235,6 +235,9 @@ pub(crate) struct ClocksOptions {
     /// Print JSON; there is no other form
     #[arg(long)]
     json: bool,
+    /// One row and one control without optimisation, on a machine that is busy: one picture in a hundred may be wrong
+    #[arg(long)]
+    quick: bool,
     /// Play each row this long
     #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u64).range(4..=3600))]
     seconds: u64,
@@ -274,8 +277,9 @@ pub(crate) async fn run(what: What) -> Outcome<()> {
                 borders::measure(&cargo::build(Profile::Release)?, &options).await.map(Some)
             }
             What::Clocks(options) => {
-                let built = cargo::build(Profile::Release)?;
-                cargo::build_faulty(Profile::Release, &["faulty-region-server"])?;
+                let profile = if options.quick { Profile::Dev } else { Profile::Release };
+                let built = cargo::build(profile)?;
+                cargo::build_faulty(profile, &["faulty-region-server"])?;
                 clocks::measure(&built, &options).await.map(Some)
             }
             What::Predict(options) => predict::measure(&options).map(|()| None),

@@ -49,6 +49,12 @@ struct Row {
 }
 
 impl Row {
+    /// One with a control, for a machine that has other things to do.
+    fn few() -> Vec<Self> {
+        let row = |clocks, kind| Self { clocks, hz: [30, 60], kind };
+        vec![row(Clocks::Step, Kind::Promise), row(Clocks::Wall, Kind::Control)]
+    }
+
     fn all() -> Vec<Self> {
         let clocks = [Clocks::Skew, Clocks::Drift, Clocks::Step, Clocks::Delay];
         let rows =
@@ -71,7 +77,8 @@ impl Row {
 pub(super) async fn measure(built: &Built, options: &ClocksOptions) -> Outcome<Value> {
     let (mut rows, mut pauses, mut controls) = (Vec::new(), Vec::new(), Vec::new());
     let wanted = |row: &Row| options.only.as_ref().is_none_or(|only| row.name().starts_with(only.as_str()));
-    for row in Row::all().into_iter().filter(wanted) {
+    let all = if options.quick { Row::few() } else { Row::all() };
+    for row in all.into_iter().filter(wanted) {
         let found =
             play(built, options, row).await.map_err(|why| Failure::from(format!("{}: {why}", row.name())))?;
         eprintln!("{}: {found}", row.name());
@@ -86,18 +93,22 @@ pub(super) async fn measure(built: &Built, options: &ClocksOptions) -> Outcome<V
 
 fn sum_up(rows: &[Value], pauses: &[Value], controls: &[Value], options: &ClocksOptions) -> Value {
     let total = |key: &str| rows.iter().filter_map(|row| row[key].as_u64()).sum::<u64>();
-    let faults =
-        |row: &Value| ["stalls", "double_steps"].iter().filter_map(|key| row[*key].as_u64()).sum::<u64>();
+    let eyes = ["stalls", "double_steps", "control_stalls", "control_double_steps"];
+    let faults = |row: &Value| eyes.iter().filter_map(|key| row[*key].as_u64()).sum::<u64>();
     let mut broken: Vec<String> = ["stalls", "double_steps", "lost", "disconnects", "audits_missing"]
         .into_iter()
-        .filter(|key| total(key) > 0)
+        .filter(|key| total(key) > if options.quick { share(total("pictures"), key) } else { 0 })
         .map(str::to_owned)
         .collect();
     let doubled = |row: &Value| ["double_steps", "lost"].iter().any(|key| row[*key].as_u64() != Some(0));
     if pauses.iter().any(doubled) {
         broken.push("pauses".to_owned());
     }
-    let quiet = controls.iter().filter(|row| faults(row) == 0);
+    let unseen = |row: &&Value| match options.quick {
+        true => faults(row) <= 2 * share(row["pictures"].as_u64().unwrap_or(0), "stalls"),
+        false => faults(row) == 0,
+    };
+    let quiet = controls.iter().filter(unseen);
     broken.extend(quiet.map(|row| format!("the control {} {} was not noticed", row["clocks"], row["hz"])));
     if rows.iter().any(|row| row["crossings"].as_u64().is_none_or(|crossings| crossings == 0)) {
         broken.push("crossings".to_owned());
@@ -119,6 +130,11 @@ fn sum_up(rows: &[Value], pauses: &[Value], controls: &[Value], options: &Clocks
         "runners": options.runners,
         "machine": procfs::machine(),
     })
+}
+
+/// How much of a fault is granted in a quick run: what a machine does that compiles and tests beside it.
+fn share(pictures: u64, key: &str) -> u64 {
+    if ["stalls", "double_steps"].contains(&key) { pictures / 100 } else { 0 }
 }
 
 /// One world from start to stop.
@@ -210,7 +226,8 @@ mod tests {
 
     #[test]
     fn a_broken_promise_and_a_control_that_saw_nothing_are_named() {
-        let options = ClocksOptions { json: true, seconds: 1, runners: 1, only: None, data: None };
+        let options =
+            ClocksOptions { json: true, quick: false, seconds: 1, runners: 1, only: None, data: None };
         let row = |stalls: u64, crossings: u64| json!({ "clocks": "step", "hz": "30/60", "stalls": stalls, "double_steps": 0, "lost": 0, "crossings": crossings });
         let broken = |rows: Vec<Value>, controls: Vec<Value>| {
             sum_up(&rows, &[], &controls, &options)["broken"].clone()
