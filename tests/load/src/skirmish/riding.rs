@@ -83,10 +83,11 @@ impl Company {
         Some((name.trim_start_matches("vehicles/").to_owned(), value))
     }
 
-    /// Where, to half a metre, and with whom.
+    /// Where, to half a metre, and with whom. Who is asked on foot walks: where that is depends on when.
     fn words(&self, event: &str, name: &str, told: &Value) -> String {
         let place = [0, 1].map(|axis| (told["at"][axis].as_f64().unwrap_or(f64::NAN) * 2.0).round() / 2.0);
         let sits = !told["vehicle"].is_null();
+        let place = (sits || event != "ride").then_some(place);
         format!("{event}: {name} {sits} {place:?} {:?} {}", self.riders(told), told["why"])
     }
 
