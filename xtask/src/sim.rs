@@ -7,6 +7,8 @@ use crate::failure::{Failure, Outcome};
 
 /// Failing seeds are kept here, and run again by the tests for ever.
 const KEPT: &str = "tests/sim/seeds.txt";
+/// And of worlds with riders here.
+const KEPT_WITH_RIDERS: &str = "tests/sim/seeds-riders.txt";
 /// What simulated worlds are made of beside the simulation itself.
 const PACKAGES: [&str; 7] = [
     "horizon-sim",
@@ -72,8 +74,9 @@ pub(crate) fn sim(options: &Options) -> Outcome<()> {
         std::fs::copy(built.join(&name), plugins.path().join(&name))
             .map_err(|error| format!("cannot copy the plugin {name}: {error}"))?;
     }
+    let kept = if options.riders { KEPT_WITH_RIDERS } else { KEPT };
     let mut sim = std::process::Command::new(built.join("sim"));
-    sim.arg("--plugins").arg(plugins.path()).arg("--keep").arg(cargo::root().join(KEPT));
+    sim.arg("--plugins").arg(plugins.path()).arg("--keep").arg(cargo::root().join(kept));
     sim.args(["--seeds", &options.seeds.to_string(), "--first", &options.first.to_string()]);
     sim.args(["--jobs", &options.jobs.to_string()]);
     for (flag, value) in [

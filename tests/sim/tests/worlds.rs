@@ -47,8 +47,8 @@ fn ride(
 }
 
 /// Seeds that failed once. `cargo xtask sim` adds to them.
-fn kept() -> Vec<u64> {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("seeds.txt");
+fn kept(file: &str) -> Vec<u64> {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(file);
     let text = std::fs::read_to_string(path).unwrap();
     text.lines().map(|line| line.split_whitespace().next().unwrap().parse().unwrap()).collect()
 }
@@ -73,8 +73,10 @@ fn no_misfortune_splits_a_group() {
 #[test]
 fn seeds_that_failed_once_do_not_fail_again() {
     let plugins = plugins();
-    let summary = run(plugins.path(), kept(), None);
-    assert_eq!(summary.violations, 0, "{:#?}", summary.sentences);
+    for (file, riders) in [("seeds.txt", false), ("seeds-riders.txt", true)] {
+        let summary = ride(plugins.path(), kept(file), None, riders);
+        assert_eq!(summary.violations, 0, "{:#?}", summary.sentences);
+    }
 }
 
 #[test]
